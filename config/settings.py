@@ -1,0 +1,119 @@
+"""Settings from the environment: the only place that reads it."""
+
+import getpass
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the message names the variable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where things are and how long they take; each from the variable named beside it."""
+
+    home: Path
+    """BUREAU_HOME, default ~/.local/share/bureau: ledger, key store, worlds, audit trails, logs."""
+    ledger_url: str
+    """BUREAU_LEDGER_URL, default SQLite in the home."""
+    broker_url: str | None
+    """BUREAU_BROKER_URL; without it `bureau up` starts a broker of its own and leaves its address in the home."""
+    passphrase_file: Path | None
+    """BUREAU_PASSPHRASE_FILE, mode 0600: opens the key store."""
+    stations_file: Path
+    """BUREAU_STATIONS, default stations.toml in the home."""
+    plant: ZoneInfo
+    """BUREAU_PLANT_TZ, default UTC: the time zone of due dates."""
+    lease: timedelta
+    """BUREAU_LEASE_SECONDS, default 120: how long a silent encoder keeps its card."""
+    stint: timedelta
+    """BUREAU_STINT_SECONDS, default 60: after this long an encoder ends its task and is woken anew."""
+    encoder: str | None
+    """BUREAU_ENCODER, set for each encoder's worker: which machine is its own."""
+    user: str
+    """BUREAU_USER, default the login name: who the audit log says it was."""
+
+    @property
+    def keystore(self) -> Path:
+        """The soft key store's file."""
+        return self.home / "keystore.json"
+
+    @property
+    def worlds(self) -> Path:
+        """The journals of simulated encoders."""
+        return self.home / "world"
+
+    @property
+    def trails(self) -> Path:
+        """Where audit trails are written."""
+        return self.home / "trails"
+
+    @property
+    def broker_address(self) -> Path:
+        """Where `bureau up` writes the address of the broker that it started, while that runs."""
+        return self.home / "broker.url"
+
+    @property
+    def logs(self) -> Path:
+        """Where `bureau up` keeps its processes' logs."""
+        return self.home / "log"
+
+
+def current() -> Settings:
+    """Read the environment; raises SettingsError."""
+    home = Path(os.environ.get("BUREAU_HOME") or Path.home() / ".local/share/bureau").absolute()
+    passphrase = os.environ.get("BUREAU_PASSPHRASE_FILE")
+    zone = os.environ.get("BUREAU_PLANT_TZ") or "UTC"
+    try:
+        plant = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as unknown:
+        raise SettingsError(f"BUREAU_PLANT_TZ: {zone!r} is no time zone; write one such as Europe/Berlin") from unknown
+    return Settings(
+        home=home,
+        ledger_url=os.environ.get("BUREAU_LEDGER_URL") or f"sqlite:///{home / 'ledger.sqlite'}",
+        broker_url=os.environ.get("BUREAU_BROKER_URL") or _own_broker(home),
+        passphrase_file=Path(passphrase) if passphrase else None,
+        stations_file=Path(os.environ.get("BUREAU_STATIONS") or home / "stations.toml"),
+        plant=plant,
+        lease=_seconds("BUREAU_LEASE_SECONDS", 120),
+        stint=_seconds("BUREAU_STINT_SECONDS", 60),
+        encoder=os.environ.get("BUREAU_ENCODER") or None,
+        user=os.environ.get("BUREAU_USER") or getpass.getuser(),
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return this process's environment with *settings* written into it, for child processes."""
+    written = {
+        "BUREAU_HOME": str(settings.home),
+        "BUREAU_LEDGER_URL": settings.ledger_url,
+        "BUREAU_BROKER_URL": settings.broker_url or "",
+        "BUREAU_PASSPHRASE_FILE": str(settings.passphrase_file or ""),
+        "BUREAU_STATIONS": str(settings.stations_file),
+        "BUREAU_PLANT_TZ": settings.plant.key,
+        "BUREAU_LEASE_SECONDS": str(settings.lease.total_seconds()),
+        "BUREAU_STINT_SECONDS": str(settings.stint.total_seconds()),
+        "BUREAU_ENCODER": settings.encoder or "",
+        "BUREAU_USER": settings.user,
+    }
+    return os.environ | written
+
+
+def _own_broker(home: Path) -> str | None:
+    address = home / "broker.url"
+    return address.read_text() if address.exists() else None
+
+
+def _seconds(name: str, default: float) -> timedelta:
+    text = os.environ.get(name) or str(default)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 86_400:
+        raise SettingsError(f"{name}: {text!r} is no number of seconds between 0 and 86400")
+    return timedelta(seconds=seconds)
