@@ -1,0 +1,111 @@
+"""Commands, responses and the one loop that sends them (ISO/IEC 7816-4 section 5)."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, TypeVar
+
+from hardware.errors import CardError, ProtocolError
+
+T = TypeVar("T")
+
+READING: Final = frozenset({0xA4, 0xB0, 0xB2, 0xC0, 0xCA, 0xCB, 0xF2})
+"""INS of SELECT, READ BINARY, READ RECORD, GET RESPONSE, GET DATA (two forms) and GET STATUS."""
+OPENING: Final = frozenset({0x50, 0x82})
+"""INS of INITIALIZE UPDATE and EXTERNAL AUTHENTICATE."""
+
+
+class AID(bytes):
+    """An application identifier: 5 to 16 bytes (ISO/IEC 7816-4 section 12.2.3)."""
+
+    def __new__(cls, value: bytes) -> "AID":
+        """Raise ValueError for another length."""
+        if not 5 <= len(value) <= 16:
+            raise ValueError(f"an AID has 5 to 16 bytes, not {len(value)}")
+        return super().__new__(cls, value)
+
+    def __str__(self) -> str:
+        return self.hex().upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command APDU; *ne* None means no response data, 256 and 65536 mean all there is.
+
+    Its data may be secret or confidential and so isn't printed.
+    """
+
+    name: str
+    cla: int
+    ins: int
+    p1: int
+    p2: int
+    data: bytes = field(default=b"", repr=False)
+    ne: int | None = None
+    accept: tuple[int, ...] = (0x9000,)
+
+    @property
+    def changes_card(self) -> bool:
+        """Whether the card may differ afterwards; opening a channel moves counters only."""
+        return self.ins not in READING and self.ins not in OPENING
+
+    def __bytes__(self) -> bytes:
+        """Encode as short or extended APDU; raises ValueError beyond 65,535 bytes."""
+        header = bytes((self.cla, self.ins, self.p1, self.p2))
+        lc, ne = len(self.data), self.ne
+        if lc > 65535:
+            raise ValueError(f"{self.name}: {lc} bytes don't fit a command")
+        if lc <= 255 and (ne is None or ne <= 256):
+            body = bytes((lc,)) + self.data if lc else b""
+            return header + body + (b"" if ne is None else bytes((ne & 0xFF,)))
+        body = lc.to_bytes(2, "big") + self.data if lc else b""
+        return header + b"\0" + body + (b"" if ne is None else (ne & 0xFFFF).to_bytes(2, "big"))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response APDU: *data* (not printed) and the status word *sw*."""
+
+    data: bytes = field(repr=False)
+    sw: int
+
+    @classmethod
+    def parse(cls, answer: bytes) -> "Response":
+        """Split off the status word; raises ProtocolError for an answer without one."""
+        if len(answer) < 2:
+            raise ProtocolError(f"the card answered {len(answer)} bytes, which hold no status word")
+        return cls(answer[:-2], int.from_bytes(answer[-2:], "big"))
+
+
+Burst: TypeAlias = tuple[Command, ...]
+"""Commands that don't wait for each other's answers."""
+Dialogue: TypeAlias = Generator[Command | Burst, Response, T]
+"""A protocol step: yields a Command, or a Burst, and is sent the (last) Response."""
+Transmit: TypeAlias = Callable[[Command], Response]
+
+
+def run(dialogue: Dialogue[T], transmit: Transmit) -> T:
+    """Carry out *dialogue* over *transmit* and return its result.
+
+    A status word that its command doesn't accept is thrown into the dialogue as CardError and ends a Burst.
+    """
+    try:
+        wanted = next(dialogue)
+        while True:
+            commands = (wanted,) if isinstance(wanted, Command) else wanted
+            try:
+                response = _send(commands, transmit)
+            except CardError as refusal:
+                wanted = dialogue.throw(refusal)
+            else:
+                wanted = dialogue.send(response)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _send(commands: Burst, transmit: Transmit) -> Response:
+    for command in commands:
+        response = transmit(command)
+        if response.sw not in command.accept:
+            raise CardError(command.name, response.sw)
+    return response

@@ -1,0 +1,153 @@
+"""The key store port: master and transport keys stay behind it, session and data keys come out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, NewType, Protocol
+
+from hardware.diversification import Recipe
+from hardware.keys import Algorithm, Base
+
+__all__ = [
+    "Algorithm", "Base", "CardKeys", "DataKey", "Dek", "Derivation", "KeyId", "KeyInfo", "KeyStore", "Method", "Mode",
+    "Purpose", "Recipe", "Transport", "Wrap",
+]
+
+KeyId = NewType("KeyId", str)
+"""UniqueID of a registered key: upper-case hex of the body of an object identifier."""
+
+
+class Mode(StrEnum):
+    """What a key may be used for (KeyInfo @Mode)."""
+
+    TEST = "TEST"
+    PRODUCTION = "PRODUCTION"
+
+
+class Purpose(StrEnum):
+    """What a registered key is."""
+
+    MASTER = "master"
+    TRANSPORT = "transport"
+
+
+class Method(StrEnum):
+    """How a session key comes from a static key."""
+
+    STATIC = "static"
+    """The static key itself."""
+    DES3_CBC = "3des-cbc"
+    """3DES-CBC, zero IV, over the 16-byte *before* (GPCS E.4.1)."""
+    CMAC_KDF = "cmac-kdf"
+    """SP 800-108 in counter mode with AES-CMAC over *before*, L (two bytes), counter, *after* (Amendment D 4.1.5)."""
+
+
+class Wrap(StrEnum):
+    """How a value goes under the DEK."""
+
+    DES3_ECB = "3des-ecb"
+    AES_CBC = "aes-cbc"
+    """Zero IV."""
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The cipher that the DEK belongs to."""
+        return Algorithm.DES3 if self is Wrap.DES3_ECB else Algorithm.AES
+
+    @property
+    def block(self) -> int:
+        """Bytes of a block: a value must be a multiple of it."""
+        return self.algorithm.block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardKeys:
+    """Names the static keys of one card: the master, the recipe and the card's ten bytes of diversification data."""
+
+    master: KeyId
+    recipe: Recipe
+    kdd: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivation:
+    """Says how one session key comes from a static key; a secure channel makes it, a key store carries it out.
+
+    *bits* wanted of CMAC_KDF; 0 means as long as the static key, whose length a channel doesn't know.
+    """
+
+    base: Base
+    method: Method
+    before: bytes = b""
+    after: bytes = b""
+    bits: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dek:
+    """Names the key, inside the key store, that secrets travel to one card under."""
+
+    card: CardKeys
+    derivation: Derivation
+    wrap: Wrap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transport:
+    """Names the key that an issuer's value stands under, and how; CBC (else ECB) begins at *iv*, empty for zero."""
+
+    key: KeyId
+    cbc: bool
+    iv: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyInfo:
+    """What may be shown of a registered key; *size* in bits, *kcv* three bytes in hex."""
+
+    id: KeyId
+    name: str
+    purpose: Purpose
+    algorithm: Algorithm
+    size: int
+    mode: Mode
+    kcv: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A 32-byte key that a job's records are sealed under."""
+
+    value: bytes = field(repr=False)
+
+
+class KeyStore(Protocol):
+    """Does what needs a master, transport or wrapping key; every method raises KeyStoreError."""
+
+    KEY: ClassVar[str]
+
+    def keys(self) -> tuple[KeyInfo, ...]:
+        """Return what is registered, by id."""
+
+    def info(self, key: KeyId) -> KeyInfo:
+        """Return what may be shown of *key*; an unknown one raises."""
+
+    def import_key(
+        self, key: KeyId, value: bytes, *, name: str, purpose: Purpose, algorithm: Algorithm, mode: Mode
+    ) -> KeyInfo:
+        """Register a key under an id not used before (the same key again is no error); it is never given out again."""
+
+    def session_keys(self, card: CardKeys, wanted: Mapping[str, Derivation]) -> dict[str, bytes]:
+        """Derive the *wanted* session keys of one card by name; a static key is never given out."""
+
+    def translate(self, value: bytes, transport: Transport | None, dek: Dek) -> bytes:
+        """Re-encrypt *value* from *transport* (None: it stands clear) to *dek*; it must be whole blocks of both."""
+
+    def new_data_key(self) -> tuple[DataKey, bytes]:
+        """Make a data key; returns it with its wrapped form, which may be stored."""
+
+    def unwrap(self, wrapped: bytes) -> DataKey:
+        """Return the data key behind its wrapped form."""
+
+    def authenticate(self, message: bytes) -> bytes:
+        """Return a 16-byte MAC over *message* under a key of the store's own."""

@@ -1,0 +1,232 @@
+"""A key store in one JSON file, its keys sealed under a passphrase; several processes may use it at once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from hmac import compare_digest
+from pathlib import Path
+from typing import ClassVar, Final
+
+from hardware import crypto
+from hardware.diversification import diversify
+from hardware.errors import KeyStoreError
+from hardware.keys import Algorithm, Base, check, kcv
+from hardware.keystores import (
+    CardKeys,
+    DataKey,
+    Dek,
+    Derivation,
+    KeyId,
+    KeyInfo,
+    Method,
+    Mode,
+    Purpose,
+    Transport,
+    Wrap,
+)
+from hardware.keystores.keyfile import OWN, Entry, KeyFile, associated, locked
+
+NONCE: Final = 12
+
+
+def derived(static: bytes, derivation: Derivation) -> bytes:
+    """Carry out *derivation* on one static key; raises ValueError where the lengths don't suit."""
+    if derivation.method is Method.STATIC:
+        return static
+    if derivation.method is Method.DES3_CBC:
+        if len(static) != 16 or len(derivation.before) != 16:
+            raise ValueError("a 3DES session key comes from a 16-byte key and 16 bytes of derivation data")
+        return crypto.des3_cbc_encrypt(static, derivation.before)
+    bits = derivation.bits or 8 * len(static)
+    return crypto.kbkdf_cmac(static, derivation.before + bits.to_bytes(2, "big"), derivation.after, bits)
+
+
+def _seal(key: bytes, value: bytes, bound: bytes) -> bytes:
+    return crypto.aead_seal(key, crypto.random_bytes(NONCE), value, bound)
+
+
+class SoftKeyStore:
+    """The key store of a test bureau: keys are sealed on disk, and open in this process's memory while it uses them."""
+
+    KEY: ClassVar[str] = "soft"
+
+    def __init__(self, path: Path, kek: bytes, file: KeyFile) -> None:
+        self._path = path
+        self._kek = kek
+        self._file = file
+        self._own = {name: self._unseal(sealed, name.encode(), f"its {name} key") for name, sealed in file.own.items()}
+        self._last: tuple[Dek, bytes] | None = None
+        self._check(file)
+
+    def __repr__(self) -> str:
+        return f"SoftKeyStore({str(self._path)!r})"
+
+    @classmethod
+    def create(cls, path: Path, passphrase: bytes) -> "SoftKeyStore":
+        """Make a new key store with keys of its own; raises KeyStoreError where *path* exists."""
+        if not passphrase:
+            raise KeyStoreError("a key store needs a passphrase")
+        salt = crypto.random_bytes(16)
+        kek = crypto.scrypt(passphrase, salt)
+        own = {name: _seal(kek, crypto.random_bytes(32), name.encode()) for name in OWN}
+        verifier = _seal(kek, b"", b"verifier")
+        file = KeyFile(salt=salt, verifier=verifier, own=own, entries={})
+        with locked(path):
+            if path.exists():
+                raise KeyStoreError(f"there is a key store {path} already")
+            file.write(path)
+        return cls(path, kek, file)
+
+    @classmethod
+    def open(cls, path: Path, passphrase: bytes) -> "SoftKeyStore":
+        """Open a key store; raises KeyStoreError where it is missing, damaged or under another passphrase."""
+        file = KeyFile.read(path)
+        kek = crypto.scrypt(passphrase, file.salt)
+        try:
+            crypto.aead_open(kek, file.verifier, b"verifier")
+        except ValueError as wrong:
+            raise KeyStoreError(f"wrong passphrase for key store {path}") from wrong
+        return cls(path, kek, file)
+
+    def keys(self) -> tuple[KeyInfo, ...]:
+        """Return what is registered, by id."""
+        self._reload()
+        return tuple(self._file.entries[key].info for key in sorted(self._file.entries))
+
+    def info(self, key: KeyId) -> KeyInfo:
+        """Return what may be shown of *key*; an unknown one raises."""
+        return self._entry(key).info
+
+    def import_key(
+        self, key: KeyId, value: bytes, *, name: str, purpose: Purpose, algorithm: Algorithm, mode: Mode
+    ) -> KeyInfo:
+        """Register a key; the same one again is no error and keeps its first name.
+
+        Raises KeyStoreError for an id that isn't upper-case hex, a weak or ill-sized value, or an id that is taken.
+        """
+        try:
+            check(algorithm, value)
+        except ValueError as weak:
+            raise KeyStoreError(f"key {key}: {weak}") from weak
+        if not re.fullmatch(r"(?:[0-9A-F]{2})+", key):
+            raise KeyStoreError(f"key id {key!r} isn't upper-case hex")
+        if purpose is Purpose.MASTER and algorithm is Algorithm.DES3 and len(value) != 16:
+            raise KeyStoreError(f"key {key}: a 3DES master key has 16 bytes, not {len(value)}")
+        info = KeyInfo(
+            id=key, name=name, purpose=purpose, algorithm=algorithm, size=8 * len(value), mode=mode,
+            kcv=kcv(algorithm, value).hex().upper(),
+        )
+        with locked(self._path):
+            self._reload()
+            known = self._file.entries.get(key)
+            if known:
+                if replace(known.info, name=name) != info or not compare_digest(self._value(known), value):
+                    raise KeyStoreError(f"key {key} is registered already with another value or another use")
+                return known.info
+            sealed = _seal(self._kek, value, associated(info))
+            file = replace(self._file, entries={**self._file.entries, key: Entry(info, sealed)})
+            file.write(self._path)
+            self._file = file
+        return info
+
+    def session_keys(self, card: CardKeys, wanted: Mapping[str, Derivation]) -> dict[str, bytes]:
+        """Derive the *wanted* session keys of one card by name; a static key is never given out."""
+        if any(derivation.method is Method.STATIC for derivation in wanted.values()):
+            raise KeyStoreError("a static key never leaves the key store")
+        return {name: self._derive(card, derivation) for name, derivation in wanted.items()}
+
+    def translate(self, value: bytes, transport: Transport | None, dek: Dek) -> bytes:
+        """Re-encrypt *value* from *transport* (None: it stands clear) to *dek*; it must be whole blocks of both."""
+        if not value or len(value) % dek.wrap.block:
+            raise KeyStoreError(f"a value of {len(value)} bytes isn't whole {dek.wrap} blocks of {dek.wrap.block}")
+        clear = value if transport is None else self._decrypt(value, transport)
+        key = self._dek(dek)
+        return crypto.des3_ecb_encrypt(key, clear) if dek.wrap is Wrap.DES3_ECB else crypto.aes_cbc_encrypt(key, clear)
+
+    def new_data_key(self) -> tuple[DataKey, bytes]:
+        """Make a data key; returns it with its wrapped form, which may be stored."""
+        value = crypto.random_bytes(32)
+        return DataKey(value), _seal(self._own["wrapping"], value, b"data key")
+
+    def unwrap(self, wrapped: bytes) -> DataKey:
+        """Return the data key behind its wrapped form; raises KeyStoreError where this store didn't wrap it."""
+        try:
+            return DataKey(crypto.aead_open(self._own["wrapping"], wrapped, b"data key"))
+        except ValueError as wrong:
+            raise KeyStoreError("a wrapped data key doesn't open: not of this key store, or damaged") from wrong
+
+    def authenticate(self, message: bytes) -> bytes:
+        """Return a 16-byte AES-CMAC over *message* under a key of the store's own."""
+        return crypto.cmac(self._own["audit"], message)
+
+    def _reload(self) -> None:
+        file = KeyFile.read(self._path)
+        if (file.salt, file.verifier, file.own) != (self._file.salt, self._file.verifier, self._file.own):
+            raise KeyStoreError(f"key store {self._path} has been replaced by another one since it was opened")
+        self._check(file)
+        self._file = file
+
+    def _check(self, file: KeyFile) -> None:
+        for entry in file.entries.values():
+            self._value(entry)
+
+    def _unseal(self, sealed: bytes, associated: bytes, what: str) -> bytes:
+        try:
+            return crypto.aead_open(self._kek, sealed, associated)
+        except ValueError as wrong:
+            raise KeyStoreError(f"key store {self._path} is damaged: {what} doesn't open as described") from wrong
+
+    def _value(self, entry: Entry) -> bytes:
+        return self._unseal(entry.sealed, associated(entry.info), f"key {entry.info.id}")
+
+    def _entry(self, key: KeyId) -> Entry:
+        """Return an entry, also one that another process has registered since."""
+        if key not in self._file.entries:
+            self._reload()
+        try:
+            return self._file.entries[key]
+        except KeyError as missing:
+            raise KeyStoreError(f"key {key} isn't registered") from missing
+
+    def _for(self, key: KeyId, purpose: Purpose) -> Entry:
+        entry = self._entry(key)
+        if entry.info.purpose is not purpose:
+            raise KeyStoreError(f"key {key} is a {entry.info.purpose} key and can't serve as {purpose} key")
+        return entry
+
+    def _static(self, card: CardKeys, base: Base, algorithm: Algorithm) -> bytes:
+        entry = self._for(card.master, Purpose.MASTER)
+        if not entry.info.algorithm is algorithm is (card.recipe.algorithm or algorithm):
+            raise KeyStoreError(
+                f"key {card.master} is for {entry.info.algorithm}, recipe {card.recipe.name} for "
+                f"{card.recipe.algorithm or 'either'}, the card for {algorithm}: they must be the same"
+            )
+        try:
+            return diversify(card.recipe, base, self._value(entry), card.kdd)
+        except ValueError as wrong:
+            raise KeyStoreError(f"key {card.master}: {wrong}") from wrong
+
+    def _derive(self, card: CardKeys, derivation: Derivation, static: Algorithm = Algorithm.AES) -> bytes:
+        algorithm = {Method.DES3_CBC: Algorithm.DES3, Method.CMAC_KDF: Algorithm.AES}.get(derivation.method, static)
+        try:
+            return derived(self._static(card, derivation.base, algorithm), derivation)
+        except ValueError as wrong:
+            raise KeyStoreError(f"key {card.master}: {wrong}") from wrong
+
+    def _dek(self, dek: Dek) -> bytes:
+        """Derive a card's DEK, once for all the values of a card."""
+        if self._last is None or self._last[0] != dek:
+            self._last = dek, self._derive(dek.card, dek.derivation, dek.wrap.algorithm)
+        return self._last[1]
+
+    def _decrypt(self, value: bytes, transport: Transport) -> bytes:
+        entry = self._for(transport.key, Purpose.TRANSPORT)
+        block = entry.info.algorithm.block
+        if len(value) % block:
+            raise KeyStoreError(f"key {transport.key}: a value of {len(value)} bytes isn't whole blocks of {block}")
+        if transport.iv and (not transport.cbc or len(transport.iv) != block):
+            raise KeyStoreError(f"key {transport.key}: an IV of {len(transport.iv)} bytes doesn't suit it")
+        key, iv = self._value(entry), transport.iv or bytes(block)
+        if entry.info.algorithm is Algorithm.DES3:
+            return crypto.des3_cbc_decrypt(key, value, iv) if transport.cbc else crypto.des3_ecb_decrypt(key, value)
+        return crypto.aes_cbc_decrypt(key, value, iv) if transport.cbc else crypto.aes_ecb_decrypt(key, value)

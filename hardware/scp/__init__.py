@@ -1,0 +1,86 @@
+"""Secure channels: one file each, found by its KEY ("SCP02" is hardware.scp.scp02)."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import ClassVar, Protocol, cast
+
+from hardware.errors import CardError, PlanError
+from hardware.iso7816 import AID, Burst, Command, Dialogue, T
+from hardware.keystores import Derivation, Wrap
+
+DeriveKeys = Callable[[bytes, Mapping[str, Derivation]], dict[str, bytes]]
+"""Called with the card's ten bytes of diversification data and the session keys wanted; answered by a key store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How to open a channel: key set *kvn* (0: the card's default), *level* (P1 of EXTERNAL AUTHENTICATE), option *i*.
+
+    *i* None takes what the card says, which SCP02 cards don't; *sd_aid* is the security domain that is selected.
+    """
+
+    i: int | None
+    level: int
+    kvn: int
+    host_challenge: bytes
+    sd_aid: AID
+
+
+class SecureChannel(Protocol):
+    """An open channel; its session keys don't print."""
+
+    KEY: ClassVar[str]
+    WRAP: ClassVar[Wrap]
+    """How a DGI is encrypted for this card."""
+
+    @classmethod
+    def open(cls, opening: Opening, derive: DeriveKeys) -> "Dialogue[SecureChannel]":
+        """Authenticate both ends; raises AuthenticationError before EXTERNAL AUTHENTICATE if the card's cryptogram is wrong.
+
+        Raises PlanError for an option or level that isn't built in, ProtocolError for an answer out of specification.
+        """
+
+    kdd: bytes
+    """The card's ten bytes of diversification data."""
+
+    def dek(self) -> Derivation:
+        """Return how this session's DEK comes from the card's static keys."""
+
+    def wrap(self, command: Command) -> Command:
+        """Protect one command; commands must be sent in the order in which they were wrapped.
+
+        Raises ValueError where that makes it too long for a short one: data beyond 247 bytes, at level 03 beyond 239.
+        """
+
+
+def channel(key: str) -> type[SecureChannel]:
+    """Return the channel named *key*; raises PlanError where there is none."""
+    try:
+        if not re.fullmatch(r"SCP\d\d", key):
+            raise ModuleNotFoundError(key)
+        module = import_module(f"hardware.scp.{key.lower()}")
+    except ModuleNotFoundError as missing:
+        raise PlanError(f"no secure channel {key!r} is built in") from missing
+    found = next(kind for kind in vars(module).values() if getattr(kind, "KEY", None) == key)
+    return cast("type[SecureChannel]", found)
+
+
+def secured(dialogue: Dialogue[T], channel: SecureChannel) -> Dialogue[T]:
+    """Wrap *dialogue* in *channel*; a Burst is wrapped whole before its first command is sent."""
+    try:
+        wanted = next(dialogue)
+        while True:
+            burst: Command | Burst = (
+                channel.wrap(wanted) if isinstance(wanted, Command) else tuple(channel.wrap(command) for command in wanted)
+            )
+            try:
+                response = yield burst
+            except CardError as refusal:
+                wanted = dialogue.throw(refusal)
+            else:
+                wanted = dialogue.send(response)
+    except StopIteration as end:
+        result: T = end.value
+        return result

@@ -1,0 +1,138 @@
+"""A card product is one TOML file, and a mistake in it is named with file and key."""
+
+import tomllib
+from functools import reduce
+from operator import xor
+from pathlib import Path
+
+import pytest
+
+from hardware.cards import products
+from hardware.sim.blank import shipped as blank
+
+ROOT = Path(__file__).parents[2]
+GOOD = """
+atr = "3B00"
+atr_mask = "FFF0"
+environment = "CONTACT-GP"
+environment_version = "1,0"
+block = 239
+packing = true
+replace = false
+profiles = ["2B06"]
+[channel]
+isd_aid = "A000000151000000"
+scp = "SCP02"
+i = 0x55
+level = 3
+kvn = 0x20
+master = "2b0601"
+recipe = "emv"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "new-card.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_shipped_products_are_those_of_the_sample_files() -> None:
+    """One each for the payment card, the card of the export and the native card."""
+    assert {product.name: product.profiles for product in products.shipped()} == {
+        "payment-scp02": ("2B0601040181FD596310",),
+        "export-scp03": ("2B0601040181FD596312",),
+        "club-native": ("2B0601040181FD596311",),
+    }
+
+
+@pytest.mark.parametrize("name", ["payment-scp02", "export-scp03"])
+def test_product_fits_the_blank_of_its_name(name: str) -> None:
+    """ATR, security domain, option and key version of the simulated chip are those that the host expects."""
+    product, chip = next(product for product in products.shipped() if product.name == name), blank(name)
+    assert product.matches(chip.atr)
+    assert (product.isd_aid, product.i, product.kvn) == (chip.isd_aid, chip.i, chip.kvn)
+    assert product.scp == f"SCP{chip.scp:02}"
+
+
+def test_atrs_end_with_their_check_byte() -> None:
+    """TCK makes the exclusive or of T0 and all that follows zero (ISO/IEC 7816-3 section 8.2.5)."""
+    for product in products.shipped():
+        assert reduce(xor, product.atr[1:]) == 0
+
+
+def test_no_shipped_atr_is_taken_for_another() -> None:
+    """Each product matches its own ATR only."""
+    shipped = products.shipped()
+    assert all(a.matches(b.atr) is (a is b) for a in shipped for b in shipped)
+
+
+def test_master_keys_are_keys_of_the_demo() -> None:
+    """The shipped products name master keys that the demo registers, all for tests."""
+    keys = tomllib.loads((ROOT / "config" / "demo" / "test-keys.toml").read_text(encoding="utf-8"))
+    masters = {key["id"]: key["algorithm"] for key in keys.values() if key["purpose"] == "master"}
+    assert {product.scp: masters[product.master] for product in products.shipped() if product.master} == {
+        "SCP02": "3DES",
+        "SCP03": "AES",
+    }
+    assert {key["mode"] for key in keys.values()} == {"TEST"}
+
+
+def test_product_is_read(tmp_path: Path) -> None:
+    """Its name is the file's, ids are upper-case."""
+    product = products.load(write(tmp_path, GOOD))
+    assert (product.name, product.master, product.scp, product.i) == ("new-card", "2B0601", "SCP02", 0x55)
+
+
+def test_mask_bits_of_zero_are_not_compared(tmp_path: Path) -> None:
+    """The ATR must have its length all the same."""
+    product = products.load(write(tmp_path, GOOD))
+    assert product.matches(bytes.fromhex("3B0F"))
+    assert not product.matches(bytes.fromhex("3B1F"))
+    assert not product.matches(bytes.fromhex("3B0000"))
+
+
+def test_card_without_channel_is_not_globalplatform(tmp_path: Path) -> None:
+    """A native card has no secure channel and no master, nor anything else that belongs to them."""
+    product = products.load(write(tmp_path, GOOD.partition("[channel]")[0]))
+    assert (product.scp, product.master, product.i, product.level, product.kvn) == (None, None, 0, 0, 0)
+
+
+@pytest.mark.parametrize("line", [line for line in GOOD.splitlines() if "=" in line])
+def test_missing_key_is_named(tmp_path: Path, line: str) -> None:
+    """Nothing has a default."""
+    key = line.partition(" =")[0]
+    with pytest.raises(ValueError, match=rf"new-card.toml: (channel\.)?{key}: is missing"):
+        products.load(write(tmp_path, GOOD.replace(line, "")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("packing", "speed = 9\npacking", "speed: no product has such a key"),
+        ('recipe = "emv"', 'recipe = "emv"\nmaster_key = 1', r"channel.master_key: no product has such a key"),
+        ("true", '"yes"', "packing: must be true or false"),
+        ("true", "1", "packing: must be true or false"),
+        ("239", '"239"', "block: must be a whole number"),
+        ("239", "true", "block: must be a whole number"),
+        ("239", "0", "block: must be 1 to 65535"),
+        ("0x20", "0x80", "channel.kvn: must be 0 to 127"),
+        ('"3B00"', "59", "atr: must be a string"),
+        ('"3B00"', '"3B0"', "atr: '3B0' is no hex string"),
+        ('"3B00"', '""', "atr: is empty"),
+        ('"FFF0"', '"FF"', "atr_mask: 1 bytes for an ATR of 2"),
+        ('["2B06"]', "[]", "profiles: is empty"),
+        ('["2B06"]', '["2B06", "2B06"]', "names one twice"),
+        ('["2B06"]', "[7]", "profiles: 7 is no hex string"),
+        ('["2B06"]', '"2B06"', "profiles: must be a list"),
+        ('"A000000151000000"', '"A0"', "channel.isd_aid: an AID has 5 to 16 bytes"),
+        ('"SCP02"', '"SCP99"', "channel.scp: no secure channel 'SCP99'"),
+        ('"emv"', '"secret"', "channel.recipe: no recipe 'secret'"),
+        ("[channel]", "[[channel]]", "channel: must be a table"),
+        ("block = 239", "block = = 239", "new-card.toml: Invalid value"),
+    ],
+)
+def test_wrong_value_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """File and key stand in the message."""
+    with pytest.raises(ValueError, match=f"new-card.toml: .*{message}|{message}"):
+        products.load(write(tmp_path, GOOD.replace(old, new, 1)))

@@ -1,0 +1,143 @@
+from dataclasses import replace
+from operator import itemgetter
+
+import pytest
+
+from hardware.crypto import cmac, kbkdf_cmac
+from hardware.errors import PlanError, ProtocolError
+from hardware.iso7816 import AID, Command, run
+from hardware.keystores import Base, Derivation, Method, Wrap
+from hardware.keystores.soft import derived
+from hardware.scp import Opening
+from hardware.scp.scp03 import Scp03, derivation
+from tests.hardware.opening import ISD_R, handshake, keys_of, opening, static_keys
+from tests.hardware.replay import Replay, replay
+from tests.hardware.vectors import Vector, command, vectors
+
+CONSTANTS = {"enc": (Base.ENC, 4), "mac": (Base.MAC, 6), "rmac": (Base.MAC, 7)}
+PYSIM = vectors("scp_pysim", protocol="SCP03")
+DERIVED = PYSIM + vectors("scp_openjavacard", protocol="SCP03", type="session-key-derivation")
+ONE = vectors("scp_pysim", id="pysim-scp03-AES128-03")[0]
+
+
+def _static(v: Vector, base: Base) -> bytes:
+    return bytes.fromhex(v["static_key"] if "static_key" in v else v["keys"][base])
+
+
+def _context(v: Vector) -> bytes:
+    return bytes.fromhex(v["host_challenge"] + v["card_challenge"])
+
+
+@pytest.mark.parametrize("v", DERIVED, ids=itemgetter("id"))
+def test_session_keys_are_the_published_ones(v: Vector) -> None:
+    """All of a vector's session keys, that of R-MAC included, at every level and key size, as long as the static ones."""
+    for name, expected in v["session_keys"].items():
+        base, constant = CONSTANTS[name]
+        assert derived(_static(v, base), derivation(base, constant, _context(v))).hex().upper() == expected
+
+
+@pytest.mark.parametrize("v", PYSIM, ids=itemgetter("id"))
+def test_cryptograms_are_the_published_ones(v: Vector) -> None:
+    """Both cryptograms, at every level and key size, come from the session MAC key."""
+    mac = bytes.fromhex(v["session_keys"]["mac"])
+    for name, constant in (("card_cryptogram", 0), ("host_cryptogram", 1)):
+        assert derived(mac, derivation(Base.MAC, constant, _context(v), 64)).hex().upper() == v[name]
+
+
+@pytest.mark.parametrize("v", DERIVED, ids=itemgetter("id"))
+def test_card_challenges_are_the_published_ones(v: Vector) -> None:
+    """The pseudo-random challenge comes from K-ENC, counter and SD AID."""
+    aid = bytes.fromhex(v.get("pseudo_random_challenge_matches_sd_aid", [ISD_R.hex()])[0])
+    wanted = derivation(Base.ENC, 2, bytes.fromhex(v["sequence_counter"]) + aid, 64)
+    assert derived(_static(v, Base.ENC), wanted).hex().upper() == v["card_challenge"]
+
+
+@pytest.mark.parametrize(
+    "v", vectors("scp_openjavacard", protocol="SCP03", type="wrap-with-given-session-keys"), ids=itemgetter("id")
+)
+def test_wrap_gives_the_published_commands(v: Vector) -> None:
+    """From given session keys every command of a session is protected as in the vector, chaining and counter included."""
+    enc, mac = (bytes.fromhex(v["session_keys"][name]) for name in ("enc", "mac"))
+    session = Scp03(level=int(v["security_level"], 16), kdd=bytes(10), enc=enc, mac=mac)
+    for step in v["steps"]:
+        assert bytes(session.wrap(command(step["plain"]))).hex().upper() == step["wrapped"]
+
+
+def test_the_dek_is_the_static_one() -> None:
+    """SCP03 has no session DEK."""
+    session = Scp03(level=1, kdd=bytes(10), enc=bytes(16), mac=bytes(16))
+    assert session.dek() == Derivation(base=Base.DEK, method=Method.STATIC)
+    assert Scp03.WRAP is Wrap.AES_CBC
+
+
+def test_the_counter_moves_without_data() -> None:
+    """A command without data isn't encrypted, but the next one uses the counter after it."""
+    data = Command("STORE DATA", 0x80, 0xE2, 0, 0, b"data")
+    bare = Command("GET STATUS", 0x80, 0xF2, 0x20, 0x02)
+    one, other = (Scp03(level=3, kdd=bytes(10), enc=bytes(16), mac=bytes(16)) for _ in range(2))
+    assert len(one.wrap(bare).data) == 8
+    first = other.wrap(data).data[:16]
+    assert one.wrap(data).data[:16] == other.wrap(data).data[:16] != first
+
+
+@pytest.mark.parametrize("i", ["00", "10", "20", "30", "60", "71", "F0"])
+def test_another_option_than_the_products_is_refused(i: str) -> None:
+    """The card's i is compared with that of its product."""
+    (first, answer), _ = handshake(ONE)
+    with pytest.raises(ProtocolError, match=f"answers with i={i}, not 70"):
+        run(Scp03.open(opening(ONE), static_keys(ONE)), replay([(first, answer[:24] + i + answer[26:])]))
+
+
+def test_an_unstated_option_is_the_cards() -> None:
+    """With i None the card's is taken, pseudo-random challenge included."""
+    card = replay(handshake(ONE))
+    run(Scp03.open(replace(opening(ONE), i=None), static_keys(ONE)), card)
+    assert card.finished
+
+
+@pytest.mark.parametrize("i", ["01", "71", "50", "08", "F0"])
+def test_an_unstated_option_must_be_built_in(i: str) -> None:
+    """A card in S16 mode or with reserved bits is refused before EXTERNAL AUTHENTICATE."""
+    (first, answer), _ = handshake(ONE)
+    with pytest.raises(PlanError, match=f"i={i}"):
+        run(Scp03.open(replace(opening(ONE), i=None), static_keys(ONE)), replay([(first, answer[:24] + i + answer[26:])]))
+
+
+def test_another_security_domain_is_told_from_a_wrong_key() -> None:
+    """The card proves its keys, but its challenge is that of another AID: no try is spent."""
+    card = replay(handshake(ONE)[:1])
+    how = replace(opening(ONE), sd_aid=AID(bytes.fromhex("A000000151000000")))
+    with pytest.raises(ProtocolError, match="security domain A000000151000000"):
+        run(Scp03.open(how, static_keys(ONE)), card)
+    assert card.finished
+
+
+def _random_challenge_card(i: int, key: bytes, level: int) -> Replay:
+    """Return a card whose challenge is drawn, computed from the primitives only (no published vector)."""
+    host, challenge = bytes(range(8)), b"A random"
+
+    def kdf(base: bytes, constant: int, bits: int) -> bytes:
+        return kbkdf_cmac(base, bytes(11) + bytes((constant, 0)) + bits.to_bytes(2, "big"), host + challenge, bits)
+
+    mac = kdf(key, 6, 8 * len(key))
+    authenticate = bytes((0x84, 0x82, level, 0, 0x10)) + kdf(mac, 1, 64)
+    answer = bytes(range(10)) + b"\x30\x03" + bytes((i,)) + challenge + kdf(mac, 0, 64)
+    return replay(
+        [
+            ("8050000008" + host.hex() + "00", answer.hex() + "9000"),
+            ((authenticate + cmac(mac, bytes(16) + authenticate)[:8]).hex().upper(), "9000"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("size", [16, 24, 32])
+@pytest.mark.parametrize("i", [0x00, 0x20, 0x60])
+@pytest.mark.parametrize("level", [1, 3])
+def test_a_drawn_challenge_has_no_counter_behind_it(level: int, i: int, size: int) -> None:
+    """Without b5 the answer has 29 bytes, and the challenge has no rule."""
+    key = bytes(range(size))
+    card = _random_challenge_card(i, key, level)
+    how = Opening(i=i, level=level, kvn=0, host_challenge=bytes(range(8)), sd_aid=ISD_R)
+    session = run(Scp03.open(how, keys_of(dict.fromkeys(Base, key))), card)
+    assert card.finished
+    assert session.kdd == bytes(range(10))
