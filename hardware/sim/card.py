@@ -1,0 +1,139 @@
+"""The chip: what is selected, which command goes where, and what an answer may look like (GPCS 11.1, 11.9)."""
+
+from collections.abc import Callable
+from typing import Final
+
+from hardware.sim.apdu import Answer, Apdu, RefusedError, parse
+from hardware.sim.application import Application
+from hardware.sim.blank import Blank
+from hardware.sim.eeprom import Changes, Eeprom
+from hardware.sim.isd import (
+    DELETE,
+    GET_DATA,
+    GET_STATUS,
+    INSTALL,
+    LOAD,
+    SET_STATUS,
+    STORE_DATA,
+    SecurityDomain,
+)
+from hardware.sim.personalization import Stream
+from hardware.sim.registry import CARD_LOCKED, INSTALLED, LOCKED, SECURED, TERMINATED, Registry
+from hardware.sim.session import Session
+
+SELECT, READ_RECORD, INITIALIZE_UPDATE, EXTERNAL_AUTHENTICATE = 0xA4, 0xB2, 0x50, 0x82
+CARD_RESET: Final = 0x04
+# The classes of each command, apart from secure messaging
+CLASSES: Final = {
+    SELECT: (0x00,), READ_RECORD: (0x00,), GET_DATA: (0x00, 0x80), INITIALIZE_UPDATE: (0x80,),
+    EXTERNAL_AUTHENTICATE: (0x80,),
+    **dict.fromkeys((INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, STORE_DATA), (0x80,)),
+}  # fmt: skip
+CHANGING: Final = frozenset((INSTALL, LOAD, DELETE, SET_STATUS, STORE_DATA))
+READING: Final = frozenset((GET_DATA, GET_STATUS, READ_RECORD))
+
+
+class Card:
+    """Execute one command after another; everything but the Eeprom is gone at a reset."""
+
+    def __init__(self, blank: Blank, eeprom: Eeprom, entropy: Callable[[int], bytes]) -> None:
+        self._blank, self._eeprom = blank, eeprom
+        self._registry = Registry(eeprom, blank.isd_aid, blank.memory)
+        self._session = Session(blank, eeprom, entropy, self._session_ended)
+        self._isd = SecurityDomain(blank, eeprom, self._registry, self._session, self._application)
+        self._selected: Application | None = None
+        self._stream = Stream()
+        self.reset()
+
+    def reset(self) -> bytes:
+        """Forget all transient state and return the ATR; a card reset application is selected again."""
+        self._selected = None
+        self._session.end()
+        for app in self._registry.instances():
+            if app.privileges[0] & CARD_RESET and self._selectable(app.state):
+                self._selected = self._application(app.aid)
+        return self._blank.atr
+
+    def transmit(self, raw: bytes) -> tuple[bytes, Changes]:
+        """Execute *raw*; returns the answer with its status word, and what to journal before it goes out."""
+        try:
+            apdu = parse(raw, extended=self._blank.extended_length)
+            answer = self._fit(self._execute(apdu), apdu)
+            if apdu.ins in CHANGING:
+                self._eeprom.put("touched", True)
+        except RefusedError as refused:
+            self._eeprom.abort()
+            answer = Answer(sw=refused.sw)
+        return answer.data + answer.sw.to_bytes(2, "big"), self._eeprom.commit()
+
+    def _execute(self, apdu: Apdu) -> Answer:
+        if apdu.cla & ~0x03 in (0x00, 0x04, 0x80, 0x84) and apdu.cla & 0x03:
+            raise RefusedError(0x6881)
+        if apdu.ins not in CLASSES:
+            raise RefusedError(0x6D00 if apdu.cla in (0x00, 0x04, 0x80, 0x84) else 0x6E00)
+        if apdu.cla & ~0x04 not in CLASSES[apdu.ins] or (apdu.ins == SELECT and apdu.secured):
+            raise RefusedError(0x6E00)
+        if self._registry.isd_state == TERMINATED and apdu.ins != GET_DATA:
+            raise RefusedError(0x6985)
+        if apdu.ins == EXTERNAL_AUTHENTICATE:
+            return self._session.external_authenticate(apdu)
+        self._session.interrupt()
+        if apdu.ins == SELECT:
+            return self._select(apdu)
+        if apdu.ins == INITIALIZE_UPDATE:
+            return self._session.initialize_update(apdu)
+        plain = self._session.unwrap(apdu)
+        if plain.ins in READING and plain.ne is None:
+            raise RefusedError(0x6700)
+        return self._isd.execute(plain) if self._selected is None else self._apply(self._selected, plain)
+
+    def _fit(self, answer: Answer, apdu: Apdu) -> Answer:
+        """Fit the answer to Le: without one there is no data, and a short one is refused with the right length."""
+        if apdu.ne is None:
+            return Answer(sw=answer.sw)
+        if len(answer.data) > apdu.ne:
+            raise RefusedError(0x6C00 | len(answer.data) & 0xFF if len(answer.data) <= 0x100 else 0x6700)
+        return answer
+
+    def _apply(self, application: Application, apdu: Apdu) -> Answer:
+        match apdu.ins:
+            case 0xB2:
+                return application.read_record(apdu)
+            case 0xCA:
+                return application.get_data(apdu)
+            case 0xE2:
+                self._stream.store(apdu, application, self._session.channel())
+                return Answer()
+        raise RefusedError(0x6D00)
+
+    def _select(self, apdu: Apdu) -> Answer:
+        """Select by AID or its beginning, first or next (GPCS 11.9); a failed one changes nothing."""
+        if apdu.p1 != 0x04 or apdu.p2 not in (0x00, 0x02):
+            raise RefusedError(0x6A86)
+        locked = self._registry.isd_state == CARD_LOCKED
+        aids = [self._blank.isd_aid]
+        aids += [app.aid for app in self._registry.instances() if self._selectable(app.state)]
+        found = [aid for aid in aids if aid.startswith(apdu.data)]
+        if apdu.p2 == 0x02:
+            current = self._selected.aid if self._selected else self._blank.isd_aid
+            found = found[found.index(current) + 1 :] if current in found else found
+        elif apdu.data in found:
+            found = [apdu.data]
+        if not found:
+            raise RefusedError(0x6A82)
+        self._session.end()
+        self._stream = Stream()
+        self._selected = None if found[0] == self._blank.isd_aid else self._application(found[0])
+        data = self._selected.fci() if self._selected else self._isd.fci()
+        return Answer(data=data, sw=0x6283 if locked else 0x9000)
+
+    def _selectable(self, state: int) -> bool:
+        # in CARD_LOCKED only the ISD can be selected (GPCS 5.1.1.4)
+        return state != INSTALLED and not state & LOCKED and self._registry.isd_state <= SECURED
+
+    def _session_ended(self) -> None:
+        self._stream = Stream()
+        self._isd.forget()
+
+    def _application(self, aid: bytes) -> Application:
+        return Application(aid, self._blank, self._eeprom, self._registry)
