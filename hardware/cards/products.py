@@ -1,0 +1,144 @@
+"""Card products from TOML: every key must be there, no other may be, and each has one type.
+
+A card that isn't GlobalPlatform has no table [channel]: scp and master are None, and what else belongs to a channel means
+nothing.
+"""
+
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from importlib import resources
+from typing import Final, Protocol, TypeVar
+
+from hardware import diversification, scp
+from hardware.errors import PlanError
+from hardware.iso7816 import AID
+from hardware.keystores import KeyId
+from hardware.perso.order import UniqueID
+from hardware.perso.product import Product
+
+T = TypeVar("T")
+
+NO_ISD: Final = AID(bytes(5))
+"""Stands where there is no security domain."""
+KINDS: Final[dict[type, str]] = {
+    str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "a table",
+}  # fmt: skip
+
+
+class TomlFile(Protocol):
+    """A path, or a resource of a package."""
+
+    @property
+    def name(self) -> str:
+        """The file's name; without its ending it is the product's."""
+
+    def read_text(self, encoding: str) -> str:
+        """Return the file's content."""
+
+
+def load(path: TomlFile) -> Product:
+    """Read one product; raises ValueError that names the file and the key at fault."""
+    try:
+        return _product(path.name.removesuffix(".toml"), tomllib.loads(path.read_text("utf-8")))
+    except ValueError as wrong:
+        raise ValueError(f"{path.name}: {wrong}") from wrong
+
+
+@cache
+def shipped() -> tuple[Product, ...]:
+    """Return the products of config/products by name; raises ValueError like load."""
+    folder = resources.files("config").joinpath("products")
+    files = (file for file in folder.iterdir() if file.name.endswith(".toml"))
+    return tuple(load(file) for file in sorted(files, key=lambda file: file.name))
+
+
+def _product(name: str, table: dict[str, object]) -> Product:
+    card, channel = _Keys(table, ""), None
+    if "channel" in table:
+        channel = _Keys(card.take("channel", dict), "channel.")
+    product = Product(
+        name=name,
+        atr=card.hexadecimal("atr"),
+        atr_mask=card.hexadecimal("atr_mask"),
+        environment=card.text("environment"),
+        environment_version=card.text("environment_version"),
+        isd_aid=channel.aid("isd_aid") if channel else NO_ISD,
+        scp=channel.known("scp", scp.channel) if channel else None,
+        i=channel.number("i", 0, 0xFF) if channel else 0,
+        level=channel.number("level", 0, 0x33) if channel else 0,
+        kvn=channel.number("kvn", 0, 0x7F) if channel else 0,
+        master=KeyId(channel.hexadecimal("master").hex().upper()) if channel else None,
+        recipe=channel.known("recipe", diversification.recipe) if channel else "none",
+        block=card.number("block", 1, 0xFFFF),
+        packing=card.take("packing", bool),
+        replace=card.take("replace", bool),
+        profiles=tuple(UniqueID(profile.hex().upper()) for profile in card.hexadecimals("profiles")),
+    )
+    for keys in filter(None, (channel, card)):
+        keys.end()
+    if len(product.atr) != len(product.atr_mask):
+        raise ValueError(f"atr_mask: {len(product.atr_mask)} bytes for an ATR of {len(product.atr)}")
+    return product
+
+
+class _Keys:
+    """Takes keys out of a TOML table, each with its type; what is left at the end isn't known."""
+
+    def __init__(self, table: dict[str, object], prefix: str) -> None:
+        self._table, self._prefix = table, prefix
+
+    def take(self, key: str, kind: type[T]) -> T:
+        if key not in self._table:
+            raise ValueError(f"{self._prefix}{key}: is missing")
+        value = self._table.pop(key)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ValueError(f"{self._prefix}{key}: must be {KINDS[kind]}")
+        return value
+
+    def text(self, key: str) -> str:
+        if not (value := self.take(key, str)):
+            raise ValueError(f"{self._prefix}{key}: is empty")
+        return value
+
+    def known(self, key: str, find: Callable[[str], object]) -> str:
+        """Take the name of something that *find* finds."""
+        name = self.text(key)
+        try:
+            find(name)
+        except PlanError as unknown:
+            raise ValueError(f"{self._prefix}{key}: {unknown}") from unknown
+        return name
+
+    def number(self, key: str, least: int, most: int) -> int:
+        if not least <= (value := self.take(key, int)) <= most:
+            raise ValueError(f"{self._prefix}{key}: must be {least} to {most}")
+        return value
+
+    def hexadecimal(self, key: str) -> bytes:
+        return self._bytes(key, self.text(key))
+
+    def aid(self, key: str) -> AID:
+        value = self.hexadecimal(key)
+        try:
+            return AID(value)
+        except ValueError as wrong:
+            raise ValueError(f"{self._prefix}{key}: {wrong}") from wrong
+
+    def hexadecimals(self, key: str) -> list[bytes]:
+        if not (values := self.take(key, list)) or len(set(map(str, values))) != len(values):
+            raise ValueError(f"{self._prefix}{key}: is empty or names one twice")
+        return [self._bytes(key, value) for value in values]
+
+    def _bytes(self, key: str, text: object) -> bytes:
+        try:
+            value = bytes.fromhex(text) if isinstance(text, str) else b""
+        except ValueError:
+            value = b""
+        if not value:
+            raise ValueError(f"{self._prefix}{key}: {text!r} is no hex string")
+        return value
+
+    def end(self) -> None:
+        if self._table:
+            raise ValueError(f"{self._prefix}{min(self._table)}: no product has such a key")

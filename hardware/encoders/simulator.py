@@ -1,0 +1,88 @@
+"""A simulated encoder: hoppers of simulated blanks whose world outlives every crash."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final, cast
+
+from hardware.crypto import random_bytes
+from hardware.encoders import Tray
+from hardware.errors import MuteCard
+from hardware.iso7816 import Command, Response
+from hardware.sim.blank import shipped
+from hardware.sim.world import Defect, Pace, World
+
+OPTIONS: Final = {"blank", "blanks", "seed", "milliseconds_per_command", "milliseconds_per_byte", "defects"}
+
+
+class Simulator:
+    """Hands commands to the card of a World."""
+
+    KEY: ClassVar[str] = "simulator"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @classmethod
+    def start(
+        cls, name: str, options: Mapping[str, object], world: Path, probe: Callable[[str], None] = lambda _moment: None
+    ) -> "Simulator":
+        """Start or rebuild the world of *name* in the folder *world*.
+
+        options: blank (a kind that hardware/sim/blanks ships), blanks (how many, by stock), seed (another for each encoder,
+        for it goes into the chips' serial numbers), milliseconds_per_command and _per_byte, defects (by position, see Defect).
+        """
+        if unknown := sorted(set(options) - OPTIONS):
+            raise ValueError(f"encoder {name}: a simulator has no option {', '.join(unknown)}")
+        settings = cast("Mapping[str, Any]", options)
+        try:
+            pace = Pace(
+                command=settings.get("milliseconds_per_command", 0) / 1000,
+                byte=settings.get("milliseconds_per_byte", 0) / 1000,
+            )
+            defects = {int(position): Defect(**defect) for position, defect in settings.get("defects", {}).items()}
+            blank, count, seed = shipped(settings["blank"]), dict(settings["blanks"]), int(settings["seed"])
+        except (KeyError, TypeError) as wrong:
+            raise ValueError(f"encoder {name}: its options are wrong: {wrong}") from wrong
+        world.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return cls(
+            World.open(
+                world / f"{name}.journal",
+                blank=blank,
+                hoppers=count,
+                seed=seed,
+                entropy=random_bytes,
+                defects=defects,
+                probe=probe,
+                sleep=time.sleep,
+                pace=pace,
+            )
+        )
+
+    def station(self) -> int | None:
+        """Return the number of the card in the station."""
+        return self._world.position
+
+    def blanks(self) -> Mapping[str, int]:
+        """Return how many blanks are left of each stock."""
+        return self._world.hoppers
+
+    def feed(self, stock: str) -> tuple[int, bytes] | None:
+        """Bring the next blank of *stock* into the station and switch it on."""
+        position = self._world.feed(stock)
+        return None if position is None else (position, self._world.power_on())
+
+    def transmit(self, command: Command) -> Response:
+        """Exchange one command; raises MuteCard where the card doesn't answer."""
+        answer = self._world.transmit(bytes(command))
+        if answer is None:
+            raise MuteCard(f"{command.name}: the card doesn't answer")
+        return Response.parse(answer)
+
+    def eject(self, tray: Tray) -> None:
+        """Move the card in the station to *tray*."""
+        self._world.eject(tray)
+
+    def close(self) -> None:
+        """Close the world's journal."""
+        self._world.close()

@@ -1,0 +1,69 @@
+"""What a card holds: GET STATUS asked and read (GPCS 11.4)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hardware import tlv
+from hardware.errors import ProtocolError
+from hardware.gp import commands
+from hardware.iso7816 import AID, Dialogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One registry entry: *state* is the life cycle coding; *modules* are a load file's."""
+
+    aid: AID
+    state: int
+    modules: tuple[AID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """A card's Issuer Security Domain, applications and load files."""
+
+    isd: Entry
+    applications: tuple[Entry, ...]
+    load_files: tuple[Entry, ...]
+
+    def application(self, aid: AID) -> Entry | None:
+        """Return the application of exactly this *aid*."""
+        return next((entry for entry in self.applications if entry.aid == aid), None)
+
+    def load_file(self, aid: AID) -> Entry | None:
+        """Return the load file of exactly this *aid*."""
+        return next((entry for entry in self.load_files if entry.aid == aid), None)
+
+
+def read(scope: int, aid: bytes = b"") -> Dialogue[tuple[Entry, ...]]:
+    """Read all entries of a *scope* whose AID begins with *aid*; raises CardError, ProtocolError."""
+    response = yield commands.get_status(scope, aid)
+    data = response.data
+    while response.sw == commands.MORE:
+        response = yield commands.get_status(scope, aid, following=True)
+        data += response.data
+    try:
+        return tuple(_entries(data))
+    except (ValueError, IndexError) as malformed:
+        raise ProtocolError(f"GET STATUS: the card's answer is malformed: {malformed}") from malformed
+
+
+def read_all() -> Dialogue[Registry]:
+    """Read what the card holds; raises CardError, ProtocolError."""
+    domains = yield from read(commands.ISD)
+    if len(domains) != 1:
+        raise ProtocolError(f"GET STATUS: {len(domains)} Issuer Security Domains reported")
+    applications = yield from read(commands.APPLICATIONS)
+    load_files = yield from read(commands.LOAD_FILES)
+    return Registry(isd=domains[0], applications=applications, load_files=load_files)
+
+
+def _entries(data: bytes) -> Iterator[Entry]:
+    for tag, value in tlv.parse(data):
+        if tag != 0xE3:
+            raise ValueError(f"tag {tag:X} where E3 belongs")
+        aid, state = tlv.find(value, 0x4F), tlv.find(value, 0x9F70)
+        if aid is None or not state:
+            raise ValueError("an entry lacks its AID or life cycle")
+        modules = tuple(AID(module) for inner, module in tlv.parse(value) if inner == 0x84)
+        yield Entry(aid=AID(aid), state=state[0], modules=modules)

@@ -1,0 +1,40 @@
+"""What the host must know of one chip: a card product, as hardware.cards reads it from config/products."""
+
+from dataclasses import dataclass
+
+from hardware.iso7816 import AID
+from hardware.keystores import KeyId
+from hardware.perso.order import UniqueID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """One card product.
+
+    atr and atr_mask: bytes of equal length (a mask bit 0 is not compared); scp None: not a GlobalPlatform card; level: used
+    where a record names none; block: longest command data before the channel's MAC and padding; packing: several whole DGIs
+    may share a STORE DATA; replace: something present may be deleted and made again; profiles: the card profiles it meets.
+    """
+
+    name: str
+    atr: bytes
+    atr_mask: bytes
+    environment: str
+    environment_version: str
+    isd_aid: AID
+    scp: str | None
+    i: int
+    level: int
+    kvn: int
+    master: KeyId | None
+    recipe: str
+    block: int
+    packing: bool
+    replace: bool
+    profiles: tuple[UniqueID, ...]
+
+    def matches(self, atr: bytes) -> bool:
+        """Return whether *atr* is one of this product's."""
+        return len(atr) == len(self.atr) and all(
+            (a ^ b) & mask == 0 for a, b, mask in zip(atr, self.atr, self.atr_mask, strict=True)
+        )

@@ -1,0 +1,90 @@
+"""The steps that a Plan is made of: each prints as one line and sends its commands as a dialogue."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hardware.gp import commands
+from hardware.gp.loadfile import LoadFile
+from hardware.iso7816 import AID, Dialogue
+from hardware.perso.layout import Layout, Translate, store
+from hardware.perso.profiles import ApplicationInstance
+
+
+class Origin(NamedTuple):
+    """The processing step that a plan step answers: positions of the application and of its step in the order."""
+
+    application: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Remove an application, or a *related* load file with its applications, so that it can be made again."""
+
+    aid: AID
+    related: bool
+    origin: Origin | None
+
+    def __str__(self) -> str:
+        return f"delete {self.aid}" + (" and its applications" if self.related else "")
+
+    def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
+        """Send DELETE; raises CardError."""
+        yield commands.delete(self.aid, related=self.related)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Load the code of an application through the *security_domain*, in *blocks* of command data."""
+
+    load_file: LoadFile = field(repr=False)
+    blocks: tuple[bytes, ...] = field(repr=False)
+    security_domain: AID
+    origin: Origin | None
+
+    def __str__(self) -> str:
+        return f"load {self.load_file.aid}: {len(self.load_file.block)} bytes in {len(self.blocks)} LOAD"
+
+    def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
+        """Send INSTALL [for load] and all LOAD blocks in one run; raises CardError."""
+        yield commands.install_for_load(self.load_file.aid, self.security_domain)
+        last = len(self.blocks) - 1
+        yield tuple(commands.load(block, number, last=number == last) for number, block in enumerate(self.blocks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """Make an instance of a module, selectable at once."""
+
+    load_file: AID
+    module: AID
+    instance: ApplicationInstance
+    origin: Origin | None
+
+    def __str__(self) -> str:
+        return f"install {self.instance.aid} from module {self.module}"
+
+    def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
+        """Send INSTALL [for install and make selectable]; raises CardError."""
+        wanted = self.instance
+        yield commands.install_for_install(self.load_file, self.module, wanted.aid, wanted.privileges, wanted.parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Personalize:
+    """Store a cardholder's data in an application."""
+
+    aid: AID
+    layout: Layout = field(repr=False)
+    origin: Origin | None
+
+    def __str__(self) -> str:
+        return f"personalize {self.aid}: {len(self.layout.items)} elements in {len(self.layout.blocks)} STORE DATA"
+
+    def dialogue(self, translate: Translate) -> Dialogue[None]:
+        """Send INSTALL [for personalization] and the STORE DATA commands; raises CardError."""
+        yield commands.install_for_personalization(self.aid)
+        yield from store(self.layout, translate)
+
+
+PlanStep = Delete | Load | Install | Personalize
