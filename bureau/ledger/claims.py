@@ -1,0 +1,269 @@
+"""A card on an encoder: claimed in one compare-and-set, then every step under the fence of that claim."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, exists, insert, select, update
+
+from bureau import scheduling
+from bureau.errors import NotAllowedError
+from bureau.ledger import closing, encoders, moves
+from bureau.ledger.ledger import Ledger, Transaction
+from bureau.ledger.rows import open_lot, pins, result_json
+from bureau.ledger.schema import UNWRITTEN, attempts, batches, cards, jobs, lots
+from bureau.models import (
+    AttemptId,
+    AttemptOutcome,
+    BatchId,
+    CardId,
+    CardState,
+    EncoderId,
+    EncoderState,
+    JobId,
+    JobState,
+    LotId,
+    ProfilePin,
+    ReachedAid,
+    StepResult,
+)
+from hardware.keystores import Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One card in one encoder's hand until its lease ends; whoever holds the newest fence decides."""
+
+    card: CardId
+    lot: LotId
+    job: JobId
+    batch: BatchId
+    attempt: AttemptId
+    encoder: EncoderId
+    fence: int
+    lease_until: datetime
+    issuer: str
+    crn: str
+    container: str
+    position: int
+    """The record's place in its file, from 0."""
+    priority: int
+    mode: Mode
+    stock: str
+    profiles: tuple[ProfilePin, ...]
+    sealed: bytes = field(repr=False)
+    wrapped_data_key: bytes = field(repr=False)
+
+
+_READY = (cards.c.state == CardState.READY.value) & (cards.c.returns < UNWRITTEN)
+
+
+def open_lots(connection: Connection) -> list[scheduling.OpenLot]:
+    """Return the released lots that have a card to claim."""
+    has_card = exists().where(cards.c.lot_id == lots.c.id, _READY)
+    wanted = select(lots, *(jobs.c[name] for name in _JOB)).join(jobs, lots.c.job_id == jobs.c.id)
+    rows = connection.execute(wanted.where(jobs.c.state == JobState.RELEASED.value, lots.c.closed_at.is_(None), has_card))
+    return [open_lot(row) for row in rows]
+
+
+_JOB = (
+    "priority",
+    "environment",
+    "environment_version",
+    "preference",
+    "interpreter_support",
+    "interpreter_type",
+    "interpreter_version",
+    "mode",
+)
+
+
+def claim(
+    ledger: Ledger, encoder: EncoderId, now: datetime, lease: timedelta, *, stocks: Collection[str] | None = None
+) -> Claim | None:
+    """Lease the card that matters most to *encoder*; None when its line is held or nothing fits.
+
+    stocks: those of its stocks that it has blanks of, if not all. Raises NotFoundError for an encoder that never started.
+    """
+    with ledger.write(encoder, now) as tx:
+        machine = encoders.machine(tx.connection, encoder)
+        if machine.state is not EncoderState.OPEN:
+            return None
+        if stocks is not None:
+            machine = replace(machine, stocks=tuple(stock for stock in machine.stocks if stock in stocks))
+        best = scheduling.ranked(open_lots(tx.connection), machine)
+        return _take(tx, best[0], encoder, lease) if best else None
+
+
+def _take(tx: Transaction, lot: scheduling.OpenLot, encoder: EncoderId, lease: timedelta) -> Claim:
+    card = tx.connection.execute(
+        select(cards, batches.c.id.label("batch_id"), jobs.c.wrapped_data_key)
+        .join(jobs, cards.c.job_id == jobs.c.id)
+        .join(batches, jobs.c.batch_id == batches.c.id)
+        .where(cards.c.lot_id == lot.lot, _READY)
+        .order_by(cards.c.position)
+        .limit(1)
+    ).one()
+    fence, until = card.fence + 1, tx.at + lease
+    moves.move(tx, card, CardState.LEASED, "claim", fence=fence, lease_until=until, encoder=encoder)
+    attempt = tx.connection.execute(
+        insert(attempts).values(
+            card_id=card.id,
+            encoder=encoder,
+            fence=fence,
+            outcome=AttemptOutcome.OPEN.value,
+            started_at=tx.at,
+            result={},
+        )
+    ).inserted_primary_key
+    return Claim(
+        card=CardId(card.id),
+        lot=lot.lot,
+        job=lot.job,
+        batch=BatchId(card.batch_id),
+        attempt=AttemptId(attempt[0] if attempt else 0),
+        encoder=encoder,
+        fence=fence,
+        lease_until=until,
+        issuer=card.issuer,
+        crn=card.crn,
+        container=card.container,
+        position=card.position,
+        priority=lot.priority,
+        mode=lot.mode,
+        stock=lot.stock,
+        profiles=pins(tx.connection, lot.job),
+        sealed=card.sealed,
+        wrapped_data_key=card.wrapped_data_key,
+    )
+
+
+def unclaim(ledger: Ledger, claim: Claim, now: datetime, *, fault: str | None = None) -> None:
+    """Put the record back without a piece of plastic having been drawn. Raises FenceError.
+
+    fault: why the record itself can't be made; like one that comes back unwritten, it isn't claimed again after three.
+    """
+    with ledger.write(claim.encoder, now) as tx:
+        row = moves.in_hand(tx, claim.card, claim.fence)
+        moves.move(tx, row, CardState.READY, "unclaim", returns=row.returns + bool(fault))
+        if fault:
+            tx.record("fault", f"card {claim.card}", crn=row.crn, cause=fault)
+        tx.connection.execute(delete(attempts).where(moves.the_open_attempt(claim.card, claim.fence)))
+
+
+def give_back(
+    ledger: Ledger,
+    claim: Claim,
+    cause: str,
+    position: int | None,
+    now: datetime,
+    *,
+    outcome: AttemptOutcome = AttemptOutcome.RETURNED,
+    strike: bool = False,
+    hold: bool = False,
+) -> None:
+    """Put an unwritten record back, and say what became of the blank: returned, or mute.
+
+    A record that comes back three times isn't claimed again. strike: the card's keys failed, and the third such failure in a
+    row holds the encoder; hold: hold it at once. Raises FenceError.
+    """
+    if outcome not in moves.ENDS[CardState.READY]:
+        raise NotAllowedError(f"a record doesn't go back with its blank {outcome}")
+    with ledger.write(claim.encoder, now) as tx:
+        row = moves.in_hand(tx, claim.card, claim.fence)
+        moves.move(tx, row, CardState.READY, "give back", returns=row.returns + 1)
+        moves.end_attempt(tx, row, outcome, cause, now, position=position)
+        if strike:
+            encoders.strike_in(tx, claim.encoder, cause)
+        if hold:
+            encoders.hold_in(tx, claim.encoder, cause)
+
+
+def mute(ledger: Ledger, claim: Claim, cause: str, position: int | None, now: datetime) -> None:
+    """Put an unwritten record back whose blank never answered. Raises FenceError."""
+    give_back(ledger, claim, cause, position, now, outcome=AttemptOutcome.MUTE)
+
+
+def extend(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> None:
+    """Let the lease end *lease* from *now*; raises FenceError, also for a lease that ended before anything was written."""
+    with ledger.write(claim.encoder, now) as tx:
+        row = moves.in_hand(tx, claim.card, claim.fence)
+        if row.state == CardState.LEASED:
+            moves.alive(row, now)
+        tx.connection.execute(update(cards).where(cards.c.id == claim.card).values(lease_until=now + lease))
+
+
+def begin_writing(
+    ledger: Ledger,
+    claim: Claim,
+    identity_type: str,
+    identity: str,
+    position: int | None,
+    now: datetime,
+    lease: timedelta,
+) -> None:
+    """Commit that the chip is about to be changed: call it before the first command that does.
+
+    identity: upper-case hex, or empty for a chip that has none. A channel that could be opened clears the encoder's strikes.
+    Raises NotAllowedError for a chip that carries a good card or whose fate is open, and for a record that has a good card;
+    FenceError for a lease that is over, by fence or by time.
+    """
+    with ledger.write(claim.encoder, now) as tx:
+        row = moves.in_hand(tx, claim.card, claim.fence)
+        moves.alive(row, now)
+        _refuse_second_good(tx, claim, identity_type, identity)
+        moves.move(tx, row, CardState.WRITING, "begin writing", lease_until=now + lease)
+        values = {"identity_type": identity_type, "identity": identity, "position": position, "writing_at": now}
+        tx.connection.execute(update(attempts).where(moves.the_open_attempt(row.id, row.fence)).values(values))
+        encoders.forgive_in(tx, claim.encoder)
+
+
+def _refuse_second_good(tx: Transaction, claim: Claim, identity_type: str, identity: str) -> None:
+    good = attempts.c.outcome == AttemptOutcome.GOOD.value
+    if tx.connection.execute(select(attempts.c.id).where(attempts.c.card_id == claim.card, good)).first():
+        raise NotAllowedError(f"record {claim.crn} already has a good card")
+    if not identity:
+        return
+    undecided = (attempts.c.outcome == AttemptOutcome.UNKNOWN.value) & (cards.c.state == CardState.SUSPECT.value)
+    taken = good | undecided | (attempts.c.outcome == AttemptOutcome.OPEN.value)
+    other = tx.connection.execute(
+        select(cards.c.crn, attempts.c.outcome)
+        .join(cards, attempts.c.card_id == cards.c.id)
+        .where(attempts.c.identity_type == identity_type, attempts.c.identity == identity, taken)
+    ).first()
+    if other is not None:
+        carries = "carries" if other.outcome == AttemptOutcome.GOOD else "may carry"
+        raise NotAllowedError(f"chip {identity} already {carries} the card of record {other.crn}")
+
+
+def verifying(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> None:
+    """Say that everything is written and will be read back. Raises FenceError."""
+    with ledger.write(claim.encoder, now) as tx:
+        row = moves.in_hand(tx, claim.card, claim.fence)
+        moves.move(tx, row, CardState.VERIFYING, "verifying", lease_until=now + lease)
+
+
+def settle(
+    ledger: Ledger,
+    claim: Claim,
+    state: CardState,
+    outcome: AttemptOutcome,
+    now: datetime,
+    *,
+    cause: str | None = None,
+    aids: Sequence[ReachedAid] = (),
+    steps: Sequence[StepResult] = (),
+    card_state: int | None = None,
+) -> BatchId | None:
+    """Write down how a written card ended: good, rejected (spoiled) or suspect (unknown).
+
+    Returns the batch when this closed its last lot: its audit trail is due. Raises FenceError; NotAllowedError for a
+    move, or a pair of state and outcome, that can't be.
+    """
+    if state is CardState.READY or outcome not in moves.ENDS.get(state, ()):
+        raise NotAllowedError(f"a card doesn't become {state} with its plastic {outcome}")
+    with ledger.write(claim.encoder, now) as tx:
+        row = moves.in_hand(tx, claim.card, claim.fence)
+        moves.move(tx, row, state, "settle")
+        moves.end_attempt(tx, row, outcome, cause, now, card_state=card_state, result=result_json(aids, steps))
+        return closing.close_lot(tx, claim.lot)

@@ -1,0 +1,125 @@
+"""Encoders as the ledger knows them: how they are set up, whether their line is open, and what they did wrong."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, insert, select, update
+
+from bureau.errors import NotFoundError
+from bureau.ledger import rows
+from bureau.ledger.ledger import Ledger, Transaction
+from bureau.ledger.schema import attempts, encoders
+from bureau.models import AttemptOutcome, EncoderId, EncoderState, Pool
+from bureau.scheduling import Machine
+
+STRIKES: Final = 3
+"""So many cards in a row whose keys didn't fit hold the encoder."""
+
+
+def machine(connection: Connection, encoder: EncoderId) -> Machine:
+    """Return how *encoder* is set up and whether its line is open; raises NotFoundError."""
+    row = connection.execute(select(encoders).where(encoders.c.name == encoder)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no encoder {encoder}", "See `bureau encoders`.")
+    return rows.machine(row)
+
+
+def machines(connection: Connection) -> list[Machine]:
+    """Return every encoder that ever started, by name."""
+    return [rows.machine(row) for row in connection.execute(select(encoders).order_by(encoders.c.name))]
+
+
+def start(ledger: Ledger, machine: Machine, now: datetime) -> None:
+    """Log that a worker started with *machine* as set up; its line is held until a person opens it."""
+    values = {
+        "product": machine.product,
+        "profiles": list(machine.profiles),
+        "environment": machine.environment,
+        "version": machine.version,
+        "stocks": list(machine.stocks),
+        "mode": machine.mode.value,
+        "state": EncoderState.HELD.value,
+        "reason": "started",
+        "strikes": 0,
+        "listening": [],
+        "started_at": now,
+        "seen_at": now,
+    }
+    with ledger.write(machine.encoder, now) as tx:
+        known = update(encoders).where(encoders.c.name == machine.encoder).values(values)
+        if not tx.connection.execute(known).rowcount:
+            tx.connection.execute(insert(encoders).values(name=machine.encoder, **values))
+        tx.record("start", f"encoder {machine.encoder}", product=machine.product, stocks=", ".join(machine.stocks))
+
+
+def is_open(connection: Connection, encoder: EncoderId) -> bool:
+    """Return whether the line of *encoder* is open; raises NotFoundError."""
+    return machine(connection, encoder).state is EncoderState.OPEN
+
+
+def plastic(connection: Connection, encoder: EncoderId, position: int) -> AttemptOutcome | None:
+    """Return what became of plastic number *position* of *encoder*; None if nothing was written to it."""
+    this = (attempts.c.encoder == encoder) & (attempts.c.position == position)
+    found = select(attempts.c.outcome).where(this).order_by(attempts.c.id.desc()).limit(1)
+    outcome = connection.execute(found).scalar_one_or_none()
+    return None if outcome in (None, AttemptOutcome.RETURNED) else AttemptOutcome(outcome)
+
+
+def listens(ledger: Ledger, encoder: EncoderId, pools: Sequence[Pool], now: datetime) -> None:
+    """Write down which pools the worker of *encoder* listens to, a sign of life too; not audited."""
+    with ledger.write(encoder, now) as tx:
+        heard = {"listening": list(pools), "seen_at": now}
+        tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(heard))
+
+
+def seen(ledger: Ledger, encoder: EncoderId, now: datetime) -> None:
+    """Write down that *encoder* is alive; a sign of life isn't audited."""
+    with ledger.write(encoder, now) as tx:
+        tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(seen_at=now))
+
+
+def open_line(ledger: Ledger, encoder: EncoderId, actor: str, now: datetime) -> None:
+    """Let *encoder* take cards; its strikes are forgotten. Raises NotFoundError."""
+    with ledger.write(actor, now) as tx:
+        machine(tx.connection, encoder)
+        opened = {"state": EncoderState.OPEN.value, "reason": None, "strikes": 0}
+        tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(opened))
+        tx.record("open", f"encoder {encoder}")
+
+
+def hold(ledger: Ledger, encoder: EncoderId, reason: str, actor: str, now: datetime) -> None:
+    """Let *encoder* take no more cards; the one in hand is finished. Raises NotFoundError."""
+    with ledger.write(actor, now) as tx:
+        hold_in(tx, encoder, reason)
+
+
+def strike(ledger: Ledger, encoder: EncoderId, cause: str, now: datetime) -> None:
+    """Count a card whose keys didn't fit; the third in a row holds *encoder*. Raises NotFoundError."""
+    with ledger.write(encoder, now) as tx:
+        strike_in(tx, encoder, cause)
+
+
+def hold_in(tx: Transaction, encoder: EncoderId, reason: str) -> None:
+    """Hold *encoder* as part of another change; raises NotFoundError."""
+    machine(tx.connection, encoder)
+    held = {"state": EncoderState.HELD.value, "reason": reason}
+    tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(held))
+    tx.record("hold", f"encoder {encoder}", reason=reason)
+
+
+def strike_in(tx: Transaction, encoder: EncoderId, cause: str) -> None:
+    """Count a strike as part of another change; raises NotFoundError."""
+    machine(tx.connection, encoder)
+    this = encoders.c.name == encoder
+    tx.connection.execute(update(encoders).where(this).values(strikes=encoders.c.strikes + 1))
+    strikes = tx.connection.execute(select(encoders.c.strikes).where(this)).scalar_one()
+    tx.record("strike", f"encoder {encoder}", cause=cause, strikes=strikes)
+    if strikes >= STRIKES:
+        hold_in(tx, encoder, f"{strikes} cards in a row: {cause}")
+
+
+def forgive_in(tx: Transaction, encoder: EncoderId) -> None:
+    """Forget the strikes of *encoder*: a card's keys fitted."""
+    has_some = (encoders.c.name == encoder) & (encoders.c.strikes > 0)
+    tx.connection.execute(update(encoders).where(has_some).values(strikes=0))

@@ -1,0 +1,57 @@
+"""The floor: encoders as a person watches them, and the pools that have work."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from bureau import scheduling
+from bureau.ledger import rows
+from bureau.ledger.claims import open_lots
+from bureau.ledger.schema import cards, encoders
+from bureau.models import EncoderState, Pool
+from bureau.scheduling import Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderView:
+    """One encoder; *reason* says why its line is held, *in_hand* names the records that it holds a lease on."""
+
+    machine: Machine
+    reason: str | None
+    strikes: int
+    started_at: datetime
+    seen_at: datetime
+    in_hand: tuple[str, ...]
+    listening: tuple[Pool, ...]
+    """The pools that its worker has said to listen to."""
+
+
+def list_encoders(connection: Connection) -> list[EncoderView]:
+    """Return every encoder that ever started, by name."""
+    hands: dict[str, list[str]] = {}
+    leased = select(cards.c.encoder, cards.c.crn).where(cards.c.lease_until.is_not(None)).order_by(cards.c.id)
+    for row in connection.execute(leased):
+        hands.setdefault(row.encoder, []).append(row.crn)
+    return [
+        EncoderView(
+            machine=rows.machine(row),
+            reason=row.reason,
+            strikes=row.strikes,
+            started_at=row.started_at,
+            seen_at=row.seen_at,
+            in_hand=tuple(hands.get(row.name, ())),
+            listening=tuple(Pool(name) for name in row.listening),
+        )
+        for row in connection.execute(select(encoders).order_by(encoders.c.name))
+    ]
+
+
+def open_work(connection: Connection) -> dict[Pool, int]:
+    """Return the open encoders of each pool that has a card to make."""
+    ready = open_lots(connection)
+    opened = select(encoders).where(encoders.c.state == EncoderState.OPEN.value).order_by(encoders.c.name)
+    machines = [rows.machine(row) for row in connection.execute(opened)]
+    able = [machine for machine in machines if any(scheduling.eligible(lot, machine) is None for lot in ready)]
+    return dict(Counter(scheduling.pool(machine) for machine in able))

@@ -1,0 +1,77 @@
+"""The one way in which a card changes its state: by the table, under its fence, told to the audit log."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, select, update
+
+from bureau.errors import FenceError, NotAllowedError, NotFoundError
+from bureau.ledger.ledger import Transaction
+from bureau.ledger.rows import AnyRow
+from bureau.ledger.schema import attempts, cards
+from bureau.models import TRANSITIONS, AttemptOutcome, CardId, CardState
+
+IN_HAND: Final = (CardState.LEASED, CardState.WRITING, CardState.VERIFYING)
+"""States in which an encoder holds the card's lease."""
+ENDS: Final = {
+    CardState.READY: frozenset({AttemptOutcome.RETURNED, AttemptOutcome.MUTE}),
+    CardState.GOOD: frozenset({AttemptOutcome.GOOD}),
+    CardState.REJECTED: frozenset({AttemptOutcome.SPOILED}),
+    CardState.SUSPECT: frozenset({AttemptOutcome.UNKNOWN}),
+}
+"""What the piece of plastic in hand has become when its card goes to a state that ends the lease."""
+
+
+def card_row(tx: Transaction, card: CardId) -> AnyRow:
+    """Return where *card* stands; raises NotFoundError."""
+    wanted = (cards.c.id, cards.c.lot_id, cards.c.crn, cards.c.state, cards.c.fence, cards.c.lease_until, cards.c.returns)
+    row = tx.connection.execute(select(*wanted).where(cards.c.id == card).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no card {card}")
+    return row
+
+
+def in_hand(tx: Transaction, card: CardId, fence: int) -> AnyRow:
+    """Return where *card* stands; raises FenceError unless the holder of *fence* still decides about it."""
+    row = card_row(tx, card)
+    if row.fence != fence or row.state not in IN_HAND:
+        raise FenceError(f"the lease {fence} on card {card} is over")
+    return row
+
+
+def alive(row: AnyRow, now: datetime) -> None:
+    """Raise FenceError for a lease that has ended by *now*, even if nobody took the card yet."""
+    if row.lease_until is None or row.lease_until <= now:
+        raise FenceError(f"the lease {row.fence} on card {row.id} is over")
+
+
+def move(tx: Transaction, row: AnyRow, state: CardState, action: str, **values: object) -> None:
+    """Put the card of *row* into *state* if it still stands as *row* says.
+
+    values: other columns to set; the encoder and the end of the lease are cleared unless a lease is among them. Raises
+    NotAllowedError for a move that isn't in TRANSITIONS, FenceError when someone else was faster.
+    """
+    if state not in TRANSITIONS[CardState(row.state)]:
+        raise NotAllowedError(f"card {row.id} is {row.state} and can't become {state}")
+    if "lease_until" not in values:
+        values |= {"lease_until": None, "encoder": None}
+    same = (cards.c.id == row.id) & (cards.c.fence == row.fence) & (cards.c.state == row.state)
+    if tx.connection.execute(update(cards).where(same).values(state=state.value, **values)).rowcount != 1:
+        raise FenceError(f"the lease {row.fence} on card {row.id} is over")
+    fence = values.get("fence", row.fence)
+    tx.record(action, f"card {row.id}", crn=row.crn, fence=int(str(fence)), was=str(row.state), now=state.value)
+
+
+def the_open_attempt(card: CardId, fence: int) -> ColumnElement[bool]:
+    """Return the condition that finds the piece of plastic that the holder of *fence* works on."""
+    is_open = attempts.c.outcome == AttemptOutcome.OPEN.value
+    return (attempts.c.card_id == card) & (attempts.c.fence == fence) & is_open
+
+
+def end_attempt(
+    tx: Transaction, row: AnyRow, outcome: AttemptOutcome, cause: str | None, now: datetime, **values: object
+) -> None:
+    """Write down what became of the piece of plastic; raises FenceError when there is none open."""
+    ended = update(attempts).where(the_open_attempt(row.id, row.fence))
+    if tx.connection.execute(ended.values(outcome=outcome.value, cause=cause, ended_at=now, **values)).rowcount != 1:
+        raise FenceError(f"the lease {row.fence} on card {row.id} is over")

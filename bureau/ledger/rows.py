@@ -1,0 +1,113 @@
+"""Rows into values and back: what several tables' readers and writers share."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypedDict
+
+from sqlalchemy import Connection, Row, select
+
+from bureau.ledger.schema import job_profiles, profiles
+from bureau.models import (
+    EncoderId,
+    EncoderState,
+    Environment,
+    Interpreter,
+    JobId,
+    LotId,
+    Preference,
+    ProfilePin,
+    ReachedAid,
+    StepResult,
+)
+from bureau.scheduling import Machine, OpenLot
+from hardware.iso7816 import AID
+from hardware.keystores import Mode
+from hardware.perso.order import TargetState, UniqueID
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row whose columns its function's docstring names."""
+
+
+class ResultJson(TypedDict, total=False):
+    """What is kept of one attempt's processing: [AID, order, target, reached] and [application, step, status words]."""
+
+    aids: list[tuple[str, int, str | None, int | None]]
+    steps: list[tuple[int, int, str]]
+
+
+def result_json(aids: Sequence[ReachedAid], steps: Sequence[StepResult]) -> ResultJson:
+    """Return the JSON form of what a card reached."""
+    return {
+        "aids": [(str(aid.aid), aid.order, aid.target, aid.reached) for aid in aids],
+        "steps": [(step.application, step.step, step.status_words) for step in steps],
+    }
+
+
+def reached_aids(result: ResultJson) -> tuple[ReachedAid, ...]:
+    """Return the AIDs of result_json()."""
+    return tuple(
+        ReachedAid(aid=AID(bytes.fromhex(aid)), order=order, target=TargetState(target) if target else None, reached=reached)
+        for aid, order, target, reached in result.get("aids", ())
+    )
+
+
+def step_results(result: ResultJson) -> tuple[StepResult, ...]:
+    """Return the steps of result_json()."""
+    return tuple(
+        StepResult(application=application, step=step, status_words=words)
+        for application, step, words in result.get("steps", ())
+    )
+
+
+def environment(row: AnyRow) -> Environment:
+    """Return the environment of a row with a job's columns."""
+    interpreter = None
+    if row.interpreter_support is not None:
+        interpreter = Interpreter(
+            support=Preference(row.interpreter_support), type=row.interpreter_type, version=row.interpreter_version
+        )
+    return Environment(
+        name=row.environment,
+        version=row.environment_version,
+        preference=Preference(row.preference),
+        interpreter=interpreter,
+    )
+
+
+def open_lot(row: AnyRow) -> OpenLot:
+    """Return what a row with a lot's and its job's columns asks of an encoder."""
+    return OpenLot(
+        job=JobId(row.job_id),
+        lot=LotId(row.id),
+        priority=row.priority,
+        due=row.due,
+        environment=environment(row),
+        stock=row.stock,
+        profiles=tuple(UniqueID(profile) for profile in row.profiles),
+        mode=Mode(row.mode),
+    )
+
+
+def machine(row: AnyRow) -> Machine:
+    """Return the encoder of its row."""
+    return Machine(
+        encoder=EncoderId(row.name),
+        product=row.product,
+        profiles=tuple(UniqueID(profile) for profile in row.profiles),
+        environment=row.environment,
+        version=row.version,
+        stocks=tuple(row.stocks),
+        mode=Mode(row.mode),
+        state=EncoderState(row.state),
+    )
+
+
+def pin(row: AnyRow) -> ProfilePin:
+    """Return the pin of a profile's row."""
+    return ProfilePin(kind=row.kind, unique_id=UniqueID(row.unique_id), version=row.version, digest=row.digest)
+
+
+def pins(connection: Connection, job: JobId) -> tuple[ProfilePin, ...]:
+    """Return the profiles that *job* uses."""
+    wanted = select(profiles.c.kind, profiles.c.unique_id, profiles.c.version, profiles.c.digest)
+    used = wanted.join(job_profiles, job_profiles.c.profile_id == profiles.c.id).where(job_profiles.c.job_id == job)
+    return tuple(pin(row) for row in connection.execute(used.order_by(profiles.c.id)))

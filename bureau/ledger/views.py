@@ -1,0 +1,272 @@
+"""Listings of jobs, lots and cards, as they stand in one consistent view of the ledger."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, case, func, select
+
+from bureau import scheduling
+from bureau.errors import NotFoundError
+from bureau.ledger import rows
+from bureau.ledger.closing import Balance, balance
+from bureau.ledger.rows import AnyRow
+from bureau.ledger.schema import UNWRITTEN, attempts, batches, cards, encoders, files, jobs, lots
+from bureau.models import (
+    AttemptId,
+    AttemptOutcome,
+    BatchId,
+    CardId,
+    CardState,
+    EncoderId,
+    Environment,
+    Form,
+    JobId,
+    JobState,
+    LotId,
+)
+from hardware.keystores import Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """One job; *due* is the earliest of its lots, *waits* says why cards that are ready aren't made."""
+
+    number: JobId
+    batch: BatchId
+    batch_id: str
+    job_id: str
+    issuer: str
+    form: Form
+    file: str
+    state: JobState
+    mode: Mode
+    priority: int
+    environment: Environment
+    due: datetime | None
+    records: int
+    counts: Mapping[CardState, int]
+    waits: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LotView:
+    """One lot with both of its balances."""
+
+    lot: LotId
+    position: int
+    card_product: str
+    stock: str
+    due: datetime | None
+    closed_at: datetime | None
+    balance: Balance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """One record; *encoder* is the one that holds it, *held* says why it isn't claimed any more."""
+
+    card: CardId
+    lot: LotId
+    position: int
+    crn: str
+    container: str
+    state: CardState
+    encoder: EncoderId | None
+    attempts: int
+    returns: int
+    held: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptView:
+    """One piece of plastic; *position* is its number on the encoder."""
+
+    attempt: AttemptId
+    encoder: EncoderId
+    fence: int
+    position: int | None
+    identity_type: str | None
+    identity: str | None
+    outcome: AttemptOutcome
+    cause: str | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(slots=True)
+class _Tally:
+    counts: dict[CardState, int]
+    claimable: int = 0
+    unwritten: int = 0
+
+
+def list_jobs(connection: Connection, numbers: Sequence[JobId] | None = None) -> list[JobView]:
+    """Return the jobs by number, all or those of *numbers*."""
+    wanted = (
+        select(jobs, batches.c.batch_id.label("name"), batches.c.issuer, batches.c.form, files.c.name.label("file"))
+        .join(batches, jobs.c.batch_id == batches.c.id)
+        .join(files, batches.c.file_id == files.c.id)
+        .where(jobs.c.state != JobState.INCOMING.value)
+        .order_by(jobs.c.id)
+    )
+    found = connection.execute(wanted if numbers is None else wanted.where(jobs.c.id.in_(numbers))).all()
+    shown = [row.id for row in found]
+    machines = [rows.machine(row) for row in connection.execute(select(encoders).order_by(encoders.c.name))]
+    lots_of, tallies = defaultdict[int, list[AnyRow]](list), _tallies(connection, shown, every=numbers is None)
+    of_shown = _of_jobs(_lots_with_jobs(), shown, every=numbers is None)
+    for lot in connection.execute(of_shown.order_by(lots.c.id)):
+        lots_of[lot.job_id].append(lot)
+    return [_job_view(row, lots_of[row.id], tallies, machines) for row in found]
+
+
+def one_job(connection: Connection, job: JobId) -> JobView:
+    """Return *job*; raises NotFoundError."""
+    found = list_jobs(connection, [job])
+    if not found:
+        raise NotFoundError(f"there is no job {job}", "See `bureau jobs`.")
+    return found[0]
+
+
+def _of_jobs(wanted: Select[*tuple[object, ...]], numbers: Sequence[int], *, every: bool) -> Select[*tuple[object, ...]]:
+    return wanted if every else wanted.where(lots.c.job_id.in_(numbers))
+
+
+def _lots_with_jobs() -> Select[*tuple[object, ...]]:
+    columns = [column for column in jobs.c if column.name not in lots.c]
+    return select(lots, *columns).join(jobs, lots.c.job_id == jobs.c.id)
+
+
+def _tallies(connection: Connection, numbers: Sequence[int], *, every: bool) -> dict[int, _Tally]:
+    unwritten = func.sum(case((cards.c.returns >= UNWRITTEN, 1), else_=0)).label("unwritten")
+    wanted = select(cards.c.lot_id, cards.c.state, func.count().label("records"), unwritten)
+    if not every:
+        wanted = wanted.join(lots, cards.c.lot_id == lots.c.id).where(lots.c.job_id.in_(numbers))
+    tallies: dict[int, _Tally] = {}
+    for row in connection.execute(wanted.group_by(cards.c.lot_id, cards.c.state)):
+        tally = tallies.setdefault(row.lot_id, _Tally({}))
+        tally.counts[CardState(row.state)] = row.records
+        if row.state == CardState.READY:
+            tally.claimable, tally.unwritten = row.records - row.unwritten, row.unwritten
+    return tallies
+
+
+def _job_view(
+    row: AnyRow, lots_of_it: Sequence[AnyRow], tallies: Mapping[int, _Tally], machines: Sequence[scheduling.Machine]
+) -> JobView:
+    counts, unwritten, waits = dict.fromkeys(CardState, 0), 0, dict[str, None]()
+    for lot in lots_of_it:
+        tally = tallies.get(lot.id, _Tally({}))
+        for state, count in tally.counts.items():
+            counts[state] += count
+        unwritten += tally.unwritten
+        reason = scheduling.waits(rows.open_lot(lot), machines) if tally.claimable else None
+        if reason:
+            waits[reason] = None
+    if unwritten:
+        waits[f"{unwritten} came back {UNWRITTEN} times unwritten"] = None
+    return JobView(
+        number=JobId(row.id),
+        batch=BatchId(row.batch_id),
+        batch_id=row.name,
+        job_id=row.job_id,
+        issuer=row.issuer,
+        form=Form(row.form),
+        file=row.file,
+        state=JobState(row.state),
+        mode=Mode(row.mode),
+        priority=row.priority,
+        environment=rows.environment(row),
+        due=min((lot.due for lot in lots_of_it if lot.due), default=None),
+        records=sum(lot.record_count for lot in lots_of_it),
+        counts=counts,
+        waits=tuple(waits),
+        remarks=tuple(row.remarks),
+    )
+
+
+def list_lots(connection: Connection, job: JobId) -> list[LotView]:
+    """Return the lots of *job* in order."""
+    wanted = select(lots).where(lots.c.job_id == job).order_by(lots.c.position)
+    return [
+        LotView(
+            lot=LotId(row.id),
+            position=row.position,
+            card_product=row.card_product,
+            stock=row.stock,
+            due=row.due,
+            closed_at=row.closed_at,
+            balance=balance(connection, LotId(row.id)),
+        )
+        for row in connection.execute(wanted).all()
+    ]
+
+
+def list_cards(connection: Connection, job: JobId, *, after: int = -1, limit: int = 1_000_000) -> list[CardView]:
+    """Return at most *limit* cards of *job* in file order, those whose position is past *after*."""
+    of_card = attempts.c.card_id == cards.c.id
+    count = select(func.count()).where(of_card).scalar_subquery().label("attempts")
+    newest = select(attempts.c.cause).where(of_card).order_by(attempts.c.id.desc()).limit(1)
+    columns = [column for column in cards.c if column.name != "sealed"]
+    wanted = select(*columns, count, newest.scalar_subquery().label("cause"))
+    some = wanted.where(cards.c.job_id == job, cards.c.position > after).order_by(cards.c.position).limit(limit)
+    return [_card_view(row) for row in connection.execute(some)]
+
+
+def _card_view(row: AnyRow) -> CardView:
+    unwritten = row.state == CardState.READY and row.returns >= UNWRITTEN
+    return CardView(
+        card=CardId(row.id),
+        lot=LotId(row.lot_id),
+        position=row.position,
+        crn=row.crn,
+        container=row.container,
+        state=CardState(row.state),
+        encoder=EncoderId(row.encoder) if row.encoder else None,
+        attempts=row.attempts,
+        returns=row.returns,
+        held=f"came back {row.returns} times unwritten: {row.cause}" if unwritten else None,
+    )
+
+
+def list_attempts(connection: Connection, card: CardId) -> list[AttemptView]:
+    """Return the pieces of plastic of *card*, the oldest first."""
+    wanted = select(attempts).where(attempts.c.card_id == card).order_by(attempts.c.id)
+    return [
+        AttemptView(
+            attempt=AttemptId(row.id),
+            encoder=EncoderId(row.encoder),
+            fence=row.fence,
+            position=row.position,
+            identity_type=row.identity_type,
+            identity=row.identity,
+            outcome=AttemptOutcome(row.outcome),
+            cause=row.cause,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+        )
+        for row in connection.execute(wanted)
+    ]
+
+
+def find_jobs(connection: Connection, named: str) -> tuple[JobId, ...]:
+    """Return the jobs that a person means: by number, BatchID/JobID, BatchID, or a container's BatchID.
+
+    The first of these that fits anything decides. Raises NotFoundError.
+    """
+    of_batch = select(jobs.c.id).join(batches, jobs.c.batch_id == batches.c.id)
+    visible = of_batch.where(jobs.c.state != JobState.INCOMING.value).distinct().order_by(jobs.c.id)
+    ways = [
+        visible.where(batches.c.batch_id + "/" + jobs.c.job_id == named),
+        visible.where(batches.c.batch_id == named),
+        visible.join(cards, cards.c.job_id == jobs.c.id).where(cards.c.container == named),
+    ]
+    if named.isascii() and named.isdigit() and len(named) < 19:
+        ways.insert(0, visible.where(jobs.c.id == int(named)))
+    for way in ways:
+        found = tuple(JobId(row.id) for row in connection.execute(way))
+        if found:
+            return found
+    raise NotFoundError(f"there is no job {named}", "See `bureau jobs`.")

@@ -1,0 +1,168 @@
+"""Any sequence of claims, crashes, returns and results keeps the numbered rules: a state machine against a model."""
+
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from bureau.errors import FenceError, NotAllowedError
+from bureau.ledger import auditing, claims, closing, reaping, views
+from bureau.ledger.claims import Claim
+from bureau.models import AttemptOutcome, CardId, CardState, EncoderId, JobId, LotId
+from tests.bureau.ledgers import LEASE, NOW, SIM1, SIM2, authenticate, job, lot, open_encoder, opened, submit
+
+CHIPS = st.sampled_from(["", "AA", "BB", "CC", "DD"])
+
+
+class Bureau(RuleBasedStateMachine):
+    """Two encoders, six records, five chips; the model is what each claim may still do and what was told of each card."""
+
+    hands = Bundle[Claim]("hands")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        folder = self.stack.enter_context(TemporaryDirectory())
+        self.ledger = self.stack.enter_context(opened(Path(folder, "ledger.db")))
+        open_encoder(self.ledger, SIM1, SIM2)
+        (self.job,) = submit(self.ledger, "A", job("1", lot(4), lot(2)))
+        self.now = NOW
+        self.alive: dict[CardId, int] = {}
+        self.stage: dict[CardId, CardState] = {}
+        self.ends: dict[CardId, timedelta] = {}
+        self.good_chips: set[str] = set()
+
+    def teardown(self) -> None:
+        self.stack.close()
+
+    def holds(self, claim: Claim) -> bool:
+        return self.alive.get(claim.card) == claim.fence
+
+    def drop(self, claim: Claim, state: CardState) -> None:
+        del self.alive[claim.card], self.ends[claim.card]
+        self.stage[claim.card] = state
+
+    @rule(target=hands, encoder=st.sampled_from([SIM1, SIM2]))
+    def claim(self, encoder: EncoderId) -> Claim | MultipleResults[Claim]:
+        claim = claims.claim(self.ledger, encoder, self.now, LEASE)
+        if claim is None:
+            return multiple()
+        assert claim.card not in self.alive
+        assert self.stage.get(claim.card, CardState.READY) is CardState.READY
+        self.alive[claim.card], self.stage[claim.card] = claim.fence, CardState.LEASED
+        self.ends[claim.card] = self.now + LEASE - NOW
+        return claim
+
+    @rule(claim=hands, chip=CHIPS)
+    def begin(self, claim: Claim, chip: str) -> None:
+        can = self.holds(claim) and self.stage[claim.card] is CardState.LEASED and NOW + self.ends[claim.card] > self.now
+        try:
+            claims.begin_writing(self.ledger, claim, "CPLC", chip, None, self.now, LEASE)
+        except FenceError:
+            assert not can
+        except NotAllowedError:
+            assert chip or self.stage[claim.card] is not CardState.LEASED
+        else:
+            assert can
+            assert chip not in self.good_chips
+            self.stage[claim.card], self.ends[claim.card] = CardState.WRITING, self.now + LEASE - NOW
+
+    @rule(claim=hands)
+    def verify(self, claim: Claim) -> None:
+        can = self.holds(claim) and self.stage[claim.card] is CardState.WRITING
+        try:
+            claims.verifying(self.ledger, claim, self.now, LEASE)
+        except (FenceError, NotAllowedError):
+            assert not can
+        else:
+            assert can
+            self.stage[claim.card], self.ends[claim.card] = CardState.VERIFYING, self.now + LEASE - NOW
+
+    @rule(claim=hands, mute=st.booleans())
+    def give_back(self, claim: Claim, mute: bool) -> None:
+        can = self.holds(claim) and self.stage[claim.card] is CardState.LEASED
+        outcome = AttemptOutcome.MUTE if mute else AttemptOutcome.RETURNED
+        try:
+            claims.give_back(self.ledger, claim, "trial", None, self.now, outcome=outcome)
+        except (FenceError, NotAllowedError):
+            assert not can
+        else:
+            assert can
+            self.drop(claim, CardState.READY)
+
+    @rule(claim=consumes(hands), end=st.sampled_from([CardState.GOOD, CardState.REJECTED, CardState.SUSPECT]))
+    def settle(self, claim: Claim, end: CardState) -> None:
+        stage = self.stage[claim.card]
+        written = stage is CardState.VERIFYING or (stage is CardState.WRITING and end is not CardState.GOOD)
+        can = self.holds(claim) and written
+        pairs = {CardState.GOOD: AttemptOutcome.GOOD, CardState.REJECTED: AttemptOutcome.SPOILED}
+        try:
+            claims.settle(self.ledger, claim, end, pairs.get(end, AttemptOutcome.UNKNOWN), self.now)
+        except (FenceError, NotAllowedError):
+            assert not can
+            return
+        assert can
+        self.drop(claim, end)
+        with self.ledger.read() as connection:
+            chip = views.list_attempts(connection, claim.card)[-1].identity
+        if end is CardState.GOOD and chip:
+            self.good_chips.add(chip)
+
+    @rule(seconds=st.sampled_from([1, 30, 59, 60, 120]))
+    def wait_and_reap(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+        dead = {card for card, end in self.ends.items() if NOW + end <= self.now}
+        reaped = reaping.reap(self.ledger, self.now)
+        assert {each.card for each in reaped} == dead
+        for each in reaped:
+            unwritten = self.stage[each.card] is CardState.LEASED
+            assert each.now is (CardState.READY if unwritten else CardState.SUSPECT)
+            del self.alive[each.card], self.ends[each.card]
+            self.stage[each.card] = each.now
+
+    @invariant()
+    def the_ledger_agrees_with_the_model(self) -> None:
+        with self.ledger.read() as connection:
+            shown = views.list_cards(connection, JobId(self.job))
+            attempts = [one for card in shown for one in views.list_attempts(connection, card.card)]
+            balances = [closing.balance(connection, LotId(number)) for number in (1, 2)]
+        for card in shown:
+            assert card.state is self.stage.get(card.card, CardState.READY)
+        assert sum(one.outcome is AttemptOutcome.OPEN for one in attempts) == len(self.alive)
+        good = [one.identity for one in attempts if one.outcome is AttemptOutcome.GOOD and one.identity]
+        assert len(good) == len(set(good))
+        assert [each.records_in for each in balances] == [4, 2]
+        for each in balances:
+            assert each.records_in == each.good + each.scrapped + each.withdrawn + each.open
+            assert each.good == each.good_plastics
+
+    @invariant()
+    def the_audit_log_holds(self) -> None:
+        assert auditing.verify(self.ledger, authenticate) is None
+
+
+def test_any_history_keeps_the_rules() -> None:
+    """Thirty histories of thirty steps each."""
+    run_state_machine_as_test(
+        Bureau,
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
