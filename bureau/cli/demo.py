@@ -1,0 +1,114 @@
+"""The demo command: the main job from nothing, in a folder of its own."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.live import Live
+
+from bureau.cli import up
+from bureau.cli.floor import picture
+from bureau.cli.jobs import jobs_rows
+from bureau.cli.output import err, listing, note, say
+from bureau.ledger import views
+from bureau.ledger.views import JobView
+from bureau.models import FINAL, CardState, JobId, JobState
+from bureau.service import operate, register
+from bureau.service.plant import Plant, no_wake
+from bureau.service.submit import submit
+from config import settings
+from config.settings import Settings
+from hardware.keystores.soft import SoftKeyStore
+
+SAMPLES: Final = ("payment-batch.xml", "single-card-1.1.xml", "cms-export-1.0.xml")
+DEMO: Final = resources.files("config") / "demo"
+
+
+@click.command("demo")
+def demo_command() -> None:
+    """Make the cards of three sample files on four simulated encoders, from nothing.
+
+    Everything the demo makes is in a new directory .bureau/demo-N, which it prints; nothing else is touched.
+    """
+    home = _new_home()
+    note(f"the demo's bureau is {home}")
+    plant = Plant(_settings(home))
+    SoftKeyStore.create(plant.settings.keystore, (home / "passphrase").read_bytes())
+    plant.ledger.migrate()
+    keys = register.add_test_keys(plant)
+    register.add_shipped(plant, plant.settings.user)
+    note(f"registered {len(keys)} public test keys and the shipped profiles")
+    for sample in SAMPLES:
+        jobs, found = _submit(plant, home, sample)
+        operate.release(plant, jobs, plant.settings.user, no_wake)
+        note(f"{sample}: {found} cards, released as job {', '.join(map(str, jobs))}")
+    with Live(picture(plant.ledger), console=err, transient=True, auto_refresh=False) as live:
+
+        def done() -> bool:
+            live.update(picture(plant.ledger), refresh=True)
+            return all(_is_done(job) for job in _jobs(plant))
+
+        up.run(plant, list(plant.encoders), opened=list(plant.encoders), done=done)
+    _tell(plant)
+
+
+def _tell(plant: Plant) -> None:
+    jobs = _jobs(plant)
+    listing(jobs_rows(jobs), json_=False, zone=plant.settings.plant, empty="")
+    good, records = sum(job.counts[CardState.GOOD] for job in jobs), sum(job.records for job in jobs)
+    say(f"{good} of {records} cards good")
+    say(f"audit trails for the issuers: {plant.settings.trails}")
+    for trail in sorted(plant.settings.trails.rglob("*.xml")):
+        say(f"  {trail.relative_to(plant.settings.trails)}")
+    say(f"look around with: BUREAU_HOME={plant.settings.home} .venv/bin/bureau cards 1")
+    if good != records:
+        raise click.exceptions.Exit(1)
+
+
+def _jobs(plant: Plant) -> Sequence[JobView]:
+    with plant.ledger.read() as connection:
+        return views.list_jobs(connection)
+
+
+def _is_done(job: JobView) -> bool:
+    """Return whether nothing more will happen by itself: the trail is written, or a person must decide."""
+    waiting = sum(count for state, count in job.counts.items() if state not in FINAL)
+    return job.state in (JobState.REPORTED, JobState.PURGED) or (waiting > 0 and bool(job.waits))
+
+
+def _submit(plant: Plant, home: Path, sample: str) -> tuple[Sequence[JobId], int]:
+    file = home / sample
+    file.write_bytes((DEMO / sample).read_bytes())
+    jobs, found = submit(
+        plant, file, issuer="TESTCLUB", production=False, actor=plant.settings.user, progress=lambda *_shown: None
+    )
+    return jobs, found.records
+
+
+def _new_home() -> Path:
+    root = Path(".bureau").absolute()
+    root.mkdir(exist_ok=True)
+    number = 1 + max((int(path.name[5:]) for path in root.glob("demo-*") if path.name[5:].isdigit()), default=0)
+    home = root / f"demo-{number}"
+    home.mkdir(mode=0o700)
+    (home / "stations.toml").write_bytes((DEMO / "stations.toml").read_bytes())
+    passphrase = home / "passphrase"
+    passphrase.touch(mode=0o600)
+    passphrase.write_text(secrets.token_urlsafe(24))
+    return home
+
+
+def _settings(home: Path) -> Settings:
+    return replace(
+        settings.current(),
+        home=home,
+        ledger_url=f"sqlite:///{home / 'ledger.sqlite'}",
+        broker_url=None,
+        passphrase_file=home / "passphrase",
+        stations_file=home / "stations.toml",
+        encoder=None,
+    )

@@ -1,0 +1,152 @@
+"""Commands about jobs: submit, release, jobs, job, cards, report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bureau.cli import session
+from bureau.cli.output import Row, as_json, details, listing, note, progress, say
+from bureau.ledger import views
+from bureau.ledger.views import JobView, LotView
+from bureau.models import CardState
+from bureau.service import operate, report
+from bureau.service.submit import submit
+
+
+@click.command("submit")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--issuer", help="Whose cards these are, where the file doesn't say (a bare CardCustomization, for one).")
+@click.option("--production", is_flag=True, help="The mode of jobs that name no key; otherwise the keys decide.")
+def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool) -> None:
+    """Check issuers' FILES whole and take them in; their jobs are held until released.
+
+    A file with an error is refused whole, with every error it has, and nothing of it is kept.
+    """
+    plant = session.plant()
+    for file in files:
+        with progress() as show:
+            jobs, found = submit(plant, file, issuer=issuer, production=production, actor=plant.settings.user, progress=show)
+        for warning in found.warnings:
+            note(f"warning: line {warning.line}, record {warning.record}: {warning.element}: {warning.message}")
+        for name, cards in found.not_done.items():
+            note(f"not done here: {name} ({cards} cards); kept, and answered as such")
+        numbers = ", ".join(map(str, jobs))
+        say(f"{file.name}: {found.records} cards in job {numbers}, held. Next: bureau release {' '.join(map(str, jobs))}")
+
+
+@click.command("release")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+def release_command(jobs: tuple[str, ...]) -> None:
+    """Let encoders take the cards of each JOB: its number, BatchID/JobID, or BatchID for all jobs of a batch."""
+    plant = session.plant()
+    with plant.ledger.read() as connection:
+        numbers = [number for name in jobs for number in views.find_jobs(connection, name)]
+    operate.release(plant, numbers, plant.settings.user, session.wake(plant.settings))
+    with plant.ledger.read() as connection:
+        for view in views.list_jobs(connection, numbers):
+            waits = f"; waits: {'; '.join(view.waits)}" if view.waits else ""
+            say(f"job {view.number} {view.batch_id}/{view.job_id} released: {view.records} cards{waits}")
+
+
+@click.command("jobs")
+@as_json
+def jobs_command(json_: bool) -> None:
+    """List all jobs, with how many of their cards stand where, and why a job waits."""
+    ledger = session.reading()
+    with ledger.read() as connection:
+        rows = jobs_rows(views.list_jobs(connection))
+    zone = session.plant().settings.plant
+    listing(rows, json_=json_, zone=zone, empty="There are no jobs. Take a file in with `bureau submit FILE`.")
+
+
+@click.command("job")
+@click.argument("job")
+@as_json
+def job_command(job: str, json_: bool) -> None:
+    """Show one JOB with both balances of each of its lots."""
+    ledger, zone = session.reading(), session.plant().settings.plant
+    with ledger.read() as connection:
+        found = views.list_jobs(connection, views.find_jobs(connection, job))
+        lots = {view.number: [_lot(lot) for lot in views.list_lots(connection, view.number)] for view in found}
+    rows = [
+        {**_row(view), "form": view.form, "file": view.file, "mode": view.mode, "remarks": view.remarks} for view in found
+    ]
+    if json_:
+        whole = [{**row, "lots": lots[view.number]} for row, view in zip(rows, found, strict=True)]
+        listing(whole, json_=True, zone=zone, empty="")
+        return
+    for row, view in zip(rows, found, strict=True):
+        details(row, zone=zone)
+        for lot in lots[view.number]:
+            say(f"lot {lot['lot']}: {lot['records']}\n  {lot['plastics']}")
+
+
+@click.command("cards")
+@click.argument("job")
+@as_json
+def cards_command(job: str, json_: bool) -> None:
+    """List the records of JOB: where each stands, and every piece of plastic that it took."""
+    ledger = session.reading()
+    with ledger.read() as connection:
+        rows: list[Row] = [
+            {
+                "card": card.card,
+                "crn": card.crn,
+                "state": card.state,
+                "encoder": card.encoder,
+                "plastics": [
+                    f"{plastic.encoder}#{plastic.position or '?'} {plastic.outcome}"
+                    + (f" ({plastic.cause})" if plastic.cause else "")
+                    for plastic in views.list_attempts(connection, card.card)
+                ],
+                "held": card.held,
+            }
+            for number in views.find_jobs(connection, job)
+            for card in views.list_cards(connection, number)
+        ]
+    listing(rows, json_=json_, zone=session.plant().settings.plant, empty="The job has no cards.")
+
+
+@click.command("report")
+@click.argument("job")
+@click.option("--interim", is_flag=True, help="Write how things stand now, before the batch has closed.")
+def report_command(job: str, interim: bool) -> None:
+    """Write the audit trail of the batch that JOB belongs to, and say where it is."""
+    plant = session.plant()
+    with plant.ledger.read() as connection:
+        batches = dict.fromkeys(view.batch for view in views.list_jobs(connection, views.find_jobs(connection, job)))
+    for batch in batches:
+        for path in report.write(plant, batch, interim=interim):
+            say(str(path))
+
+
+def jobs_rows(found: Sequence[JobView]) -> list[Row]:
+    """Return jobs as the rows of a listing."""
+    return [_row(view) for view in found]
+
+
+def _row(view: JobView) -> dict[str, object]:
+    states = {state.value: view.counts[state] for state in CardState if view.counts[state]}
+    return {
+        "job": view.number,
+        "name": f"{view.batch_id}/{view.job_id}",
+        "issuer": view.issuer,
+        "state": view.state,
+        "priority": view.priority,
+        "due": view.due.date() if view.due else None,
+        "records": view.records,
+        "cards": [f"{count} {state}" for state, count in states.items()],
+        "waits": view.waits,
+    }
+
+
+def _lot(view: LotView) -> dict[str, str | int]:
+    at = view.balance
+    return {
+        "lot": view.lot,
+        "records": f"records: {at.records_in} in = {at.good} good + {at.scrapped} scrapped + {at.withdrawn} withdrawn"
+        f" + {at.open} open",
+        "plastics": f"stock {view.stock}: {at.drawn} drawn = {at.good_plastics} good + {at.spoiled} spoiled + {at.mute} mute"
+        f" + {at.unknown} unknown + {at.returned} returned + {at.in_hand} in hand",
+    }

@@ -1,0 +1,156 @@
+"""Commands about what the bureau keeps: profiles, keys, the audit log, migration, backup."""
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+
+from bureau.cli import session
+from bureau.cli.output import as_json, listing, note, say
+from bureau.errors import BureauError
+from bureau.ledger import auditing, backup, profiles
+from bureau.service import register
+from bureau.service.plant import Plant, passphrase
+from config import settings
+from hardware.keystores import Algorithm, KeyId, Mode, Purpose
+from hardware.keystores.soft import SoftKeyStore
+
+
+@click.group("profiles", invoke_without_command=True)
+@as_json
+@click.pass_context
+def profiles_command(ctx: click.Context, json_: bool) -> None:
+    """List the registered profiles, or add some."""
+    if ctx.invoked_subcommand is None:
+        rows = [
+            {
+                "kind": each.pin.kind,
+                "unique_id": each.pin.unique_id,
+                "version": each.pin.version,
+                "code": "yes" if each.has_code else "",
+                "hash": each.pin.digest[:16],
+                "added_by": each.added_by,
+                "added": each.added_at,
+            }
+            for each in profiles.registered(session.reading())
+        ]
+        empty = "No profile is registered. Add one with `bureau profiles add FILE`."
+        listing(rows, json_=json_, zone=session.plant().settings.plant, empty=empty)
+
+
+@profiles_command.command("add")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--code", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The load file profile's CAP file."
+)
+@click.option("--shipped", is_flag=True, help="Add the profiles that come with the engine, which the sample files name.")
+def add(file: Path | None, code: Path | None, shipped: bool) -> None:
+    """Register the profiles of FILE (systems-profiles XML).
+
+    A version never changes; jobs pin the content that they were submitted with.
+    """
+    plant = session.plant()
+    if shipped:
+        register.add_shipped(plant, plant.settings.user)
+        say("the shipped profiles are registered")
+    if file is not None:
+        for pin in register.add_profiles(plant, file.read_bytes(), code.read_bytes() if code else None, plant.settings.user):
+            say(f"{pin.kind} {pin.unique_id} version {pin.version} is registered, hash {pin.digest[:16]}")
+    if file is None and not shipped:
+        raise click.UsageError("name a FILE, or --shipped")
+
+
+@click.group("keys", invoke_without_command=True)
+@as_json
+@click.pass_context
+def keys_command(ctx: click.Context, json_: bool) -> None:
+    """List the keys of the key store with their check values, or import one; a key is never shown."""
+    if ctx.invoked_subcommand is None:
+        registered = session.plant().keystore.keys()
+        rows = [
+            {
+                "id": key.id,
+                "name": key.name,
+                "purpose": key.purpose,
+                "algorithm": f"{key.algorithm}-{key.size}",
+                "mode": key.mode,
+                "kcv": key.kcv,
+            }
+            for key in registered
+        ]
+        listing(
+            rows, json_=json_, zone=session.plant().settings.plant, empty="The key store is empty: `bureau keys import`."
+        )
+
+
+@keys_command.command("import")
+@click.argument("key_id")
+@click.option("--name", required=True, help="What people call the key.")
+@click.option("--purpose", required=True, type=click.Choice([each.value for each in Purpose]))
+@click.option("--algorithm", required=True, type=click.Choice([each.value for each in Algorithm]))
+@click.option("--mode", required=True, type=click.Choice([each.value for each in Mode]))
+@click.option("--fd", type=int, help="Read the key in hex from this file descriptor instead of the terminal.")
+def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd: int | None) -> None:
+    """Import the key of UniqueID KEY_ID (hex) and show its check value, to be compared with the one on paper."""
+    plant = session.plant()
+    if fd is None:
+        text = click.prompt("key in hex", hide_input=True, err=True)
+    else:
+        with os.fdopen(fd) as handed:
+            text = handed.read()
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        raise BureauError("the key isn't hex", "Type it without prefix; blanks between bytes are allowed.") from None
+    info = plant.keystore.import_key(
+        KeyId(key_id.upper()), value, name=name, purpose=Purpose(purpose), algorithm=Algorithm(algorithm), mode=Mode(mode)
+    )
+    with plant.ledger.write(plant.settings.user) as change:
+        change.record("import key", f"key {info.id}", purpose=purpose, mode=mode, kcv=info.kcv)
+    say(f"{info.purpose} key {info.name} {info.id} ({info.algorithm}-{info.size}, {info.mode}): KCV {info.kcv}")
+
+
+@click.command("audit")
+def audit_command() -> None:
+    """Check that nobody has altered, removed or reordered what the audit log says."""
+    plant = session.plant()
+    broken = auditing.verify(plant.ledger, plant.keystore.authenticate)
+    if broken is not None:
+        raise BureauError(
+            f"the audit log was tampered with: {broken}", "Keep a copy of the ledger and call your security officer."
+        )
+    with plant.ledger.read() as connection:
+        say(f"the audit log is whole: {auditing.head(connection).number} entries")
+
+
+@click.command("migrate")
+def migrate_command() -> None:
+    """Make BUREAU_HOME with its key store, or bring its ledger up to date; again is no harm."""
+    now = settings.current()
+    now.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plant = Plant(now)
+    secret = passphrase(plant.settings)
+    if not now.keystore.exists():
+        SoftKeyStore.create(now.keystore, secret)
+        note(f"made the key store {now.keystore}")
+    plant.ledger.migrate()
+    say(f"the ledger of {now.home} is up to date")
+
+
+@click.command("backup")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def backup_command(directory: Path) -> None:
+    """Copy ledger, key store, encoders' set-up and audit trails into DIRECTORY, while everything goes on.
+
+    The passphrase isn't copied: without it no record and no key in the copy can be read.
+    """
+    now = session.plant().settings
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    backup.copy(now.ledger_url, directory / "ledger.sqlite")
+    for file in (now.keystore, now.stations_file):
+        if file.exists():
+            shutil.copy2(file, directory / file.name)
+    if now.trails.exists():
+        shutil.copytree(now.trails, directory / now.trails.name, dirs_exist_ok=True)
+    say(f"copied to {directory}; the passphrase isn't among it: keep it elsewhere")

@@ -1,0 +1,167 @@
+"""One card: claimed, pressed, settled. Every ending has its place in the ledger and its tray on the machine."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from bureau.containers import orders
+from bureau.errors import FenceError, NotAllowedError
+from bureau.ledger import claims
+from bureau.ledger.claims import Claim
+from bureau.models import AttemptOutcome, BatchId, CardState, ReachedAid, StepResult
+from bureau.service.catalog import Shelf
+from bureau.service.plant import EncoderConfig, Plant
+from bureau.service.press import Press, Results, Work
+from bureau.service.seal import unseal
+from hardware.crypto import random_bytes
+from hardware.encoders import Encoder, Tray
+from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard
+from hardware.perso.order import Order
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a claim ended: the card's tray (None: no blank was fed), and the batch that it closed."""
+
+    tray: Tray | None
+    closed: BatchId | None = None
+
+
+def prepare(plant: Plant, config: EncoderConfig, claim: Claim) -> Work:
+    """Unseal the record and find all that its card takes, before a blank is fed; raises BureauError, HardwareError."""
+    key = plant.keystore.unwrap(claim.wrapped_data_key)
+    order = orders.order(unseal(claim.sealed, key, claim.issuer, claim.crn))
+    product = plant.products[config.machine.product]
+    catalog = Shelf.of(plant.ledger, claim.profiles).catalog(order, product)
+    return Work(order=order, catalog=catalog, product=product, host_challenge=random_bytes(8))
+
+
+def encode(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:
+    """Make the claimed card on the next blank of *machine*."""
+    fed = machine.feed(claim.stock)
+    if fed is None:
+        claims.unclaim(plant.ledger, claim, plant.clock())
+        return Ended(tray=None)
+    ended = Ended(tray=Tray.REJECT)
+    try:
+        ended = _Making(plant, machine, claim, work, position=fed[0]).make(atr=fed[1])
+    except FenceError as lost:
+        log.warning("lease_lost", card=claim.card, attempt=claim.attempt, cause=str(lost))
+    finally:
+        machine.eject(ended.tray or Tray.REJECT)
+    return ended
+
+
+class _Making:
+    """The steps of one claim; each fault goes where the life of a card says."""
+
+    def __init__(self, plant: Plant, machine: Encoder, claim: Claim, work: Work, *, position: int) -> None:
+        self._plant, self._claim, self._work, self._position = plant, claim, work, position
+        self._press = Press(work, plant.keystore, machine.transmit)
+
+    def make(self, atr: bytes) -> Ended:
+        """Make the card; raises FenceError where someone else decides about it now."""
+        if not atr:
+            return self._untouched("the blank doesn't answer to reset", AttemptOutcome.MUTE)
+        if not self._work.product.matches(atr):
+            return self._untouched(f"wrong card: its ATR {atr.hex().upper()} isn't {self._work.product.name}'s")
+        try:
+            self._press.identify()
+            self._press.open()
+        except AuthenticationError as wrong:
+            return self._untouched(f"key: {wrong}", strike=True, hold=wrong.refused)
+        except MuteCard as mute:
+            return self._untouched(str(mute), AttemptOutcome.MUTE)
+        except HardwareError as fault:
+            return self._untouched(str(fault))
+        return self._write()
+
+    def _write(self) -> Ended:
+        """Write and verify; nothing here is tried twice."""
+        begun = False
+
+        def begin() -> None:
+            nonlocal begun
+            identity = self._press.results.identity
+            claims.begin_writing(
+                self._plant.ledger,
+                self._claim,
+                identity.kind,
+                identity.value.hex().upper(),
+                self._position,
+                self._plant.clock(),
+                self._plant.settings.lease,
+            )
+            begun = True
+
+        try:
+            self._press.write(begin)
+            claims.verifying(self._plant.ledger, self._claim, self._plant.clock(), self._plant.settings.lease)
+            self._press.verify()
+        except LostCard as lost:
+            if not begun:
+                return self._untouched(str(lost), AttemptOutcome.MUTE)
+            return self._settle(CardState.SUSPECT, AttemptOutcome.UNKNOWN, str(lost))
+        except HardwareError as fault:
+            if not begun:
+                return self._untouched(str(fault))
+            return self._settle(CardState.REJECTED, AttemptOutcome.SPOILED, str(fault))
+        except NotAllowedError as refused:
+            return self._untouched(str(refused))
+        return self._settle(CardState.GOOD, AttemptOutcome.GOOD, None)
+
+    def _untouched(
+        self, cause: str, outcome: AttemptOutcome = AttemptOutcome.RETURNED, *, strike: bool = False, hold: bool = False
+    ) -> Ended:
+        claims.give_back(
+            self._plant.ledger,
+            self._claim,
+            cause,
+            self._position,
+            self._plant.clock(),
+            outcome=outcome,
+            strike=strike,
+            hold=hold,
+        )
+        log.warning("blank_returned", card=self._claim.card, position=self._position, outcome=outcome, cause=cause)
+        return Ended(tray=Tray.RETURNED if outcome is AttemptOutcome.RETURNED else Tray.REJECT)
+
+    def _settle(self, state: CardState, outcome: AttemptOutcome, cause: str | None) -> Ended:
+        results = self._press.results
+        closed = claims.settle(
+            self._plant.ledger,
+            self._claim,
+            state,
+            outcome,
+            self._plant.clock(),
+            cause=cause,
+            aids=reached(self._work.order, results),
+            steps=steps(results),
+            card_state=results.card_state,
+        )
+        log.info("card_settled", card=self._claim.card, attempt=self._claim.attempt, state=state, cause=cause)
+        return Ended(tray=Tray.GOOD if state is CardState.GOOD else Tray.REJECT, closed=closed)
+
+
+def reached(order: Order, results: Results) -> tuple[ReachedAid, ...]:
+    """Return each AID of the record with what was read back."""
+    if order.targets:
+        return tuple(
+            ReachedAid(aid=target.aid, order=target.order, target=target.state, reached=results.reached.get(target.aid))
+            for target in order.targets
+        )
+    return tuple(
+        ReachedAid(aid=application.aid, order=place, target=None, reached=results.reached.get(application.aid))
+        for place, application in enumerate(order.applications, start=1)
+        if application.aid is not None
+    )
+
+
+def steps(results: Results) -> tuple[StepResult, ...]:
+    """Return the last status word of each processing step that was begun."""
+    return tuple(
+        StepResult(application=origin.application, step=origin.step, status_words=f"{sw:04X}")
+        for origin, sw in sorted(results.steps.items())
+    )

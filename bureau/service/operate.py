@@ -1,0 +1,53 @@
+"""What people decide on the floor: release jobs, open and hold lines; and the wake-ups that follow from it."""
+
+from collections.abc import Callable, Sequence
+
+from bureau.ledger import encoders, floor, submissions
+from bureau.models import EncoderId, EncoderState, JobId, Pool
+from bureau.scheduling import pool
+from bureau.service.plant import Plant, Wake
+
+Tell = Callable[[EncoderId, Sequence[Pool]], None]
+"""Tells an encoder's worker which pools to listen to; repeated until the ledger shows that it does."""
+
+
+def release(plant: Plant, jobs: Sequence[JobId], actor: str, wake: Wake) -> None:
+    """Let encoders take the cards of held *jobs*; raises NotFoundError, NotAllowedError."""
+    for job in jobs:
+        submissions.release(plant.ledger, job, actor, plant.clock())
+    wake_pools(plant, wake)
+
+
+def open_line(plant: Plant, name: EncoderId, actor: str, tell: Tell) -> None:
+    """Let an encoder take cards; raises NotFoundError."""
+    encoders.open_line(plant.ledger, name, actor, plant.clock())
+    tell_lines(plant, tell)
+
+
+def hold_line(plant: Plant, name: EncoderId, reason: str, actor: str, tell: Tell) -> None:
+    """Let an encoder take no more cards; the one in hand is finished. Raises NotFoundError."""
+    encoders.hold(plant.ledger, name, reason, actor, plant.clock())
+    tell_lines(plant, tell)
+
+
+def tell_lines(plant: Plant, tell: Tell) -> None:
+    """Tell each encoder that doesn't listen where the ledger wants it to."""
+    with plant.ledger.read() as connection:
+        views = floor.list_encoders(connection)
+    for view in views:
+        wanted = wanted_pools(view)
+        if wanted != view.listening:
+            tell(view.machine.encoder, wanted)
+
+
+def wanted_pools(view: floor.EncoderView) -> tuple[Pool, ...]:
+    """Return the pools that an encoder is to listen to: its own while its line is open."""
+    return (pool(view.machine),) if view.machine.state is EncoderState.OPEN else ()
+
+
+def wake_pools(plant: Plant, wake: Wake) -> None:
+    """Wake each pool that has a card to make."""
+    with plant.ledger.read() as connection:
+        work = floor.open_work(connection)
+    for name, encoders_open in work.items():
+        wake(name, encoders_open)

@@ -1,0 +1,136 @@
+"""One card on one encoder, from the blank to the read-back: what the chip says, free of any ledger.
+
+The order of things is the point here: nothing that changes the card passes the Gate before *begin* has returned.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hardware.diversification import recipe
+from hardware.errors import CardError, HardwareError, PlanError
+from hardware.gp import commands, identity, registry
+from hardware.gp.identity import Identity
+from hardware.gp.registry import Registry
+from hardware.iso7816 import AID, Command, Dialogue, Response, T, Transmit, run
+from hardware.keystores import CardKeys, Dek, KeyStore
+from hardware.perso.order import Order
+from hardware.perso.plan import Catalog, Plan, plan, security_level
+from hardware.perso.product import Product
+from hardware.perso.steps import Origin
+from hardware.scp import Opening, SecureChannel, channel, secured
+
+
+class StateError(HardwareError):
+    """An application didn't reach the life cycle state that it must have."""
+
+
+class Gate:
+    """Lets no command through that changes the card before *begin* has returned."""
+
+    def __init__(self, transmit: Transmit, begin: Callable[[], None]) -> None:
+        self._transmit, self._begin, self.passed = transmit, begin, False
+
+    def __call__(self, command: Command) -> Response:
+        """Exchange one command, first calling *begin* if it is the first that changes the card."""
+        if command.changes_card:
+            self.open()
+        return self._transmit(command)
+
+    def open(self) -> None:
+        """Call *begin* unless that was done."""
+        if not self.passed:
+            self._begin()
+            self.passed = True
+
+
+@dataclass(slots=True)
+class Results:
+    """What is known so far of the card under way; *steps* maps each processing step to its last status word."""
+
+    identity: Identity = identity.ANONYMOUS
+    card_state: int | None = None
+    steps: dict[Origin, int] = field(default_factory=dict)
+    reached: dict[AID, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Everything about one card that can be made ready before there is a blank."""
+
+    order: Order
+    catalog: Catalog
+    product: Product
+    host_challenge: bytes
+
+
+class Press:
+    """Makes one card: identify, open, write, verify, in this order."""
+
+    def __init__(self, work: Work, keystore: KeyStore, transmit: Transmit) -> None:
+        self._work, self._keystore, self._transmit = work, keystore, transmit
+        self.results = Results()
+
+    def identify(self) -> Identity:
+        """Read who the chip is; raises HardwareError."""
+        self.results.identity = run(identity.read(), self._transmit)
+        return self.results.identity
+
+    def open(self) -> None:
+        """Open the secure channel and plan the card; raises HardwareError, and nothing has been written then."""
+        product = self._work.product
+        if product.scp is None:
+            raise PlanError(f"{product.name} is no GlobalPlatform card, and this engine has no interpreter for it yet")
+        kind = channel(product.scp)
+        opening = Opening(
+            i=product.i,
+            level=security_level(self._work.order, product),
+            kvn=product.kvn,
+            host_challenge=self._work.host_challenge,
+            sd_aid=product.isd_aid,
+        )
+        self._channel: SecureChannel = run(
+            kind.open(opening, lambda kdd, wanted: self._keystore.session_keys(self._card_keys(kdd), wanted)), self._transmit
+        )
+        held: Registry = run(self._secured(registry.read_all()), self._transmit)
+        self.results.card_state = held.isd.state
+        self._plan: Plan = plan(self._work.order, self._work.catalog, product, held)
+
+    def write(self, begin: Callable[[], None]) -> None:
+        """Carry out the plan; *begin* is called before the first command that changes the card.
+
+        Raises HardwareError; the status word of each step, the failed one too, is in *results*.
+        """
+        gate = Gate(self._transmit, begin)
+        dek = Dek(card=self._card_keys(self._channel.kdd), derivation=self._channel.dek(), wrap=self._channel.WRAP)
+        for step in self._plan.steps:
+            try:
+                run(self._secured(step.dialogue(lambda value, key: self._keystore.translate(value, key, dek))), gate)
+            except CardError as refusal:
+                self._note(step.origin, refusal.sw)
+                raise
+            self._note(step.origin, 0x9000)
+        gate.open()
+
+    def verify(self) -> None:
+        """Read back the state of each application; raises HardwareError, StateError where one isn't what it must be."""
+        for aid, wanted in self._plan.states.items():
+            entries = run(self._secured(registry.read(commands.APPLICATIONS, aid)), self._transmit)
+            found = next((entry.state for entry in entries if entry.aid == aid), None)
+            if found is not None:
+                self.results.reached[aid] = found
+            if found != wanted:
+                is_now = "absent" if found is None else f"in state {found:02X}"
+                raise StateError(f"read back: application {aid} is {is_now} and must be in state {wanted:02X}")
+
+    def _note(self, origin: Origin | None, sw: int) -> None:
+        if origin is not None:
+            self.results.steps[origin] = sw
+
+    def _secured(self, dialogue: Dialogue[T]) -> Dialogue[T]:
+        return secured(dialogue, self._channel)
+
+    def _card_keys(self, kdd: bytes) -> CardKeys:
+        product = self._work.product
+        if product.master is None:
+            raise PlanError(f"{product.name} names no master key")
+        return CardKeys(master=product.master, recipe=recipe(product.recipe), kdd=kdd)

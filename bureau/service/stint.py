@@ -1,0 +1,98 @@
+"""A stint: one encoder makes card after card while it finds any."""
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from bureau.errors import BureauError
+from bureau.ledger import claims, encoders, reaping
+from bureau.models import AttemptOutcome, BatchId, EncoderId
+from bureau.service import encode
+from bureau.service.plant import EncoderConfig, Plant
+from hardware.encoders import Encoder, Tray, encoder
+from hardware.errors import HardwareError, KeyStoreError
+
+log = structlog.get_logger(__name__)
+
+LEAST_FREE: Final = 1 << 30
+"""Bytes of disk under which nothing new is claimed."""
+
+
+def start(plant: Plant, name: EncoderId) -> Encoder:
+    """Start the machine of encoder *name* and clear its station of what a crash left there.
+
+    Whoever drives the machine drives it alone, so a lease that its last process held is dead, whatever its end. Raises
+    BureauError, ValueError, HardwareError.
+    """
+    config = plant.encoder(name)
+    machine = encoder(config.kind).start(name, config.options, plant.settings.worlds)
+    reaping.reap(plant.ledger, plant.clock(), encoder=name)
+    if (position := machine.station()) is not None:
+        machine.eject(_tray(plant, name, position))
+        log.warning("station_cleared", encoder=name, position=position)
+    return machine
+
+
+def _tray(plant: Plant, name: EncoderId, position: int) -> Tray:
+    with plant.ledger.read() as connection:
+        outcome = encoders.plastic(connection, name, position)
+    if outcome is AttemptOutcome.GOOD:
+        return Tray.GOOD
+    return Tray.REJECT if outcome else Tray.RETURNED
+
+
+def stint(
+    plant: Plant,
+    machine: Encoder,
+    name: EncoderId,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    closed: Callable[[BatchId], None] = lambda _batch: None,
+) -> int:
+    """Encode cards on *machine* until it finds none, its time is up or *stopping* says so; returns how many were claimed.
+
+    Called twice, no card is made twice: the ledger gives each to one encoder. *closed* is told of a batch whose last lot has
+    closed: its audit trail is due.
+    """
+    config, claimed = plant.encoder(name), 0
+    until = time.monotonic() + plant.settings.stint.total_seconds()
+    while time.monotonic() < until and not stopping() and _may_claim(plant, machine, name):
+        loaded = [stock for stock, blanks in machine.blanks().items() if blanks]
+        claim = claims.claim(plant.ledger, name, plant.clock(), plant.settings.lease, stocks=loaded)
+        if claim is None:
+            break
+        claimed += 1
+        batch = _one(plant, config, machine, claim)
+        if batch is not None:
+            closed(batch)
+    return claimed
+
+
+def _may_claim(plant: Plant, machine: Encoder, name: EncoderId) -> bool:
+    free = shutil.disk_usage(plant.settings.home).free
+    if free < LEAST_FREE:
+        log.error("disk_full", encoder=name, cause=f"{free >> 20} MB are free under BUREAU_HOME and 1024 are needed")
+        return False
+    if not any(machine.blanks().values()):
+        with plant.ledger.read() as connection:
+            is_open = encoders.is_open(connection, name)
+        if is_open:
+            encoders.hold(plant.ledger, name, "the hoppers are empty", name, plant.clock())
+        return False
+    return True
+
+
+def _one(plant: Plant, config: EncoderConfig, machine: Encoder, claim: claims.Claim) -> BatchId | None:
+    """Make one claimed card; a record that can't be prepared draws no plastic, a key store that fails holds the encoder."""
+    try:
+        work = encode.prepare(plant, config, claim)
+    except (BureauError, HardwareError, ValueError) as fault:
+        log.error("record_not_prepared", card=claim.card, cause=str(fault))
+        claims.unclaim(plant.ledger, claim, plant.clock(), fault=str(fault))
+        if isinstance(fault, KeyStoreError):
+            encoders.hold(plant.ledger, claim.encoder, str(fault), claim.encoder, plant.clock())
+        return None
+    return encode.encode(plant, machine, claim, work).closed

@@ -1,0 +1,122 @@
+"""An issuer's file into the ledger: checked whole, then sealed record by record; a refused one leaves an audit entry."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from itertools import count, islice
+from pathlib import Path
+
+from bureau.containers import Defaults, RefusedError, Submission
+from bureau.containers.submission import examine, records
+from bureau.errors import BureauError
+from bureau.ledger import submissions
+from bureau.ledger.closing import CHUNK
+from bureau.ledger.submissions import SealedRecord, SubmittedBatch, SubmittedJob
+from bureau.models import JobHeader, JobId
+from bureau.service.catalog import Shelf
+from bureau.service.plant import Plant
+from bureau.service.seal import seal
+from hardware.errors import KeyStoreError
+from hardware.keystores import DataKey, KeyId, KeyInfo, Mode
+from hardware.perso.order import UniqueID
+from hardware.perso.product import Product
+from hardware.perso.profiles import ApplicationProfile, CardProfile
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is, and how much there is."""
+ABANDONED = timedelta(hours=1)
+"""A file on its way in that nobody has touched for so long was cut by a crash."""
+
+
+class _Known:
+    """Answers what a file's checks ask, from the ledger, the key store and the card products."""
+
+    def __init__(self, plant: Plant, shelf: Shelf) -> None:
+        self._plant, self._shelf = plant, shelf
+
+    def application(self, id: UniqueID) -> ApplicationProfile | None:  # noqa: A002
+        return self._shelf.applications.get(id)
+
+    def card(self, id: UniqueID) -> CardProfile | None:  # noqa: A002
+        return self._shelf.cards.get(id)
+
+    def product(self, card_profile: UniqueID) -> Product | None:
+        return next((each for each in self._plant.products.values() if card_profile in each.profiles), None)
+
+    def card_profiles_naming(self, application: UniqueID) -> tuple[CardProfile, ...]:
+        return tuple(
+            card for card in self._shelf.cards.values() if any(each.profile == application for each in card.applications)
+        )
+
+    def key(self, id: UniqueID) -> KeyInfo | None:  # noqa: A002
+        try:
+            return self._plant.keystore.info(KeyId(id))
+        except KeyStoreError:
+            return None
+
+    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> frozenset[str]:
+        return frozenset(submissions.crns_in_use(self._plant.ledger, issuer, crns))
+
+    def file_known(self, sha256: str) -> str | None:
+        jobs = submissions.jobs_of_file(self._plant.ledger, sha256)
+        return None if jobs is None else "job " + ", ".join(map(str, jobs))
+
+
+def submit(
+    plant: Plant, file: Path, *, issuer: str | None, production: bool, actor: str, progress: Progress
+) -> tuple[tuple[JobId, ...], Submission]:
+    """Take *file* in; its jobs are held until released. Raises RefusedError, BureauError, and nothing is kept then.
+
+    production: the mode of jobs that name no key.
+    """
+    submissions.discard_leftovers(plant.ledger, actor, plant.clock(), idle=ABANDONED)
+    shelf = Shelf.latest(plant.ledger)
+    defaults = Defaults(issuer=issuer, plant=plant.settings.plant)
+    known = _Known(plant, shelf)
+    try:
+        found = examine(file, known, defaults, lambda read, size: progress("checking", read, size))
+    except RefusedError as refusal:
+        errors = sum(not problem.warning for problem in refusal.problems)
+        submissions.refused(plant.ledger, file.name, refusal.sha256, errors, actor, plant.clock())
+        raise
+    keys: dict[tuple[int, int], DataKey] = {}
+    requests = []
+    for place, batch in enumerate(found.batches):
+        jobs = []
+        for at, job in enumerate(batch.jobs):
+            keys[place, at], wrapped = plant.keystore.new_data_key()
+            jobs.append(_job(plant, shelf, job, found, wrapped, production=production))
+        requests.append(SubmittedBatch(batch=batch, jobs=tuple(jobs)))
+    incoming = submissions.begin(plant.ledger, file.name, found.sha256, requests, actor, plant.clock())
+    written = 0
+    sealed = _sealed(file, found, keys)
+    while rows := tuple(islice(sealed, CHUNK)):
+        submissions.add_cards(plant.ledger, incoming, rows, plant.clock())
+        written += len(rows)
+        progress("writing", written, found.records)
+    return submissions.finish(plant.ledger, incoming, plant.clock()), found
+
+
+def _job(plant: Plant, shelf: Shelf, job: JobHeader, found: Submission, wrapped: bytes, *, production: bool) -> SubmittedJob:
+    cards = dict.fromkeys(card for lot in job.lots for card in lot.profiles)
+    pins = dict.fromkeys(pin for card in cards for pin in shelf.needed(card))
+    masters = {each.master for each in plant.products.values() if each.master and not set(cards).isdisjoint(each.profiles)}
+    modes = {plant.keystore.info(key).mode for key in (*masters, *map(KeyId, found.keys))}
+    if len(modes) > 1:
+        raise BureauError(f"job {job.job_id} mixes TEST and PRODUCTION keys", "Use keys of one mode.")
+    mode = modes.pop() if modes else Mode.PRODUCTION if production else Mode.TEST
+    remarks = tuple(f"{name}: not done here ({cards} cards)" for name, cards in found.not_done.items())
+    return SubmittedJob(mode=mode, wrapped_data_key=wrapped, profiles=tuple(pins), remarks=remarks)
+
+
+def _sealed(file: Path, found: Submission, keys: dict[tuple[int, int], DataKey]) -> Iterator[SealedRecord]:
+    for position, record in zip(count(), records(file, found), strict=False):
+        issuer = found.batches[record.batch].issuer
+        yield SealedRecord(
+            batch=record.batch,
+            job=record.job,
+            lot=record.lot,
+            position=position,
+            crn=record.crn,
+            container=record.container,
+            sealed=seal(record.xml, keys[record.batch, record.job], issuer, record.crn),
+        )
