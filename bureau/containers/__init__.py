@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from bureau.errors import BureauError
 from bureau.models import Batch
-from hardware.cards import Product
 from hardware.keystores import KeyInfo
 from hardware.perso.order import UniqueID
+from hardware.perso.product import Product
 from hardware.perso.profiles import ApplicationProfile, CardProfile
 
 

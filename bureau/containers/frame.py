@@ -7,7 +7,7 @@ from typing import Final
 from lxml import etree
 
 from bureau.containers.attributes import faults
-from bureau.containers.dialects import DIALECTS, MESSAGING, Dialect
+from bureau.containers.dialects import DIALECTS, MESSAGING, PROFILES, Dialect
 from bureau.containers.reader import Closed, Event, Opened, Subtree, Text
 from bureau.models import Envelope, Form
 
@@ -184,6 +184,8 @@ class Frame:
             self._complain(line, name, f"isn't a request for cards: {reason}")
         elif container or inside or namespace.startswith(MESSAGING):
             self._complain(line, name, f"stands in the unknown namespace '{namespace}'; known are {', '.join(DIALECTS)}")
+        elif namespace in PROFILES and not self._stack:
+            self._complain(line, name, "is a profile, no request for cards: register it with `bureau profiles add`")
         else:
             return True
         self.containers += 1

@@ -69,7 +69,7 @@ def _document(answer: Answer, container: str, results: Iterable[RecordResult]) -
 
 def stem(container: str) -> str:
     """Return a BatchID as part of a file name: as it is, or with a mark that keeps two of them apart."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", container)[:_LONGEST].lstrip(".")
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", container)[:_LONGEST].lstrip(".") or "_"
     if plain == container:
         return plain
     return f"{plain}-{hashlib.sha256(container.encode()).hexdigest()[:8]}"
