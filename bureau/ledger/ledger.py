@@ -148,7 +148,7 @@ class Ledger:
         if not self._checked:
             if not self.is_migrated():
                 raise NotAllowedError(
-                    "the ledger's tables are not those of this program", "Migrate it: config/bootstrap does."
+                    "the ledger's tables are not those of this program", "Run `bureau migrate`."
                 )
             self._checked = True
 

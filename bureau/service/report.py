@@ -75,6 +75,7 @@ def finish_due(plant: Plant) -> list[Exception]:
             failed.append(fault)
     for batch in reported:
         purge(plant, batch)
+    plant.ledger.checkpoint()  # a reader may have been in the way of an earlier one
     return failed
 
 

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from time import monotonic
 
@@ -272,6 +273,29 @@ def test_a_ledger_opened_before_a_fork_works_on_both_sides(ledger: Ledger) -> No
     assert child.exitcode == 0
     assert _audited(ledger) > before + 20
     assert auditing.verify(ledger, authenticate) is None
+
+
+def _read_in_child(ledger: Ledger, reading: Event, done: Event) -> None:
+    with ledger.read() as connection:
+        connection.execute(select(schema.encoders)).all()
+        reading.set()
+        done.wait(20)
+
+
+def test_a_child_holds_locks_of_its_own(ledger: Ledger, file: Path) -> None:
+    """A parent that closes its last connection doesn't take itself for the last user and remove the write-ahead log."""
+    open_encoder(ledger, SIM1)
+    context = multiprocessing.get_context("fork")
+    reading, done = context.Event(), context.Event()
+    child = context.Process(target=_read_in_child, args=(ledger, reading, done))
+    child.start()
+    assert reading.wait(20)
+    ledger.is_migrated()
+    ledger.close()
+    assert file.with_name("ledger.db-wal").exists()
+    done.set()
+    child.join(20)
+    assert child.exitcode == 0
 
 
 def _refused_in_child(ledger: Ledger) -> None:
