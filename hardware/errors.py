@@ -66,6 +66,10 @@ class KeyStoreError(HardwareError):
     """The key store can't do it: wrong passphrase, unknown key, damaged file."""
 
 
+class EncoderBusy(HardwareError):  # noqa: N818 - what the floor calls it
+    """Another process drives this machine."""
+
+
 class LostCard(HardwareError):  # noqa: N818 - the state of the plastic, as the floor calls it
     """The answer to a command is lost, so nobody knows whether the card carried it out."""
 

@@ -37,23 +37,29 @@ def demo_command() -> None:
     home = _new_home()
     note(f"the demo's bureau is {home}")
     plant = Plant(_settings(home))
+    with up.running(plant) as bureau:
+        _take_in(plant, home)
+        bureau.start(list(plant.encoders), opened=True)
+        with Live(picture(plant.ledger), console=err, transient=True, auto_refresh=False) as live:
+
+            def done() -> bool:
+                live.update(picture(plant.ledger), refresh=True)
+                return all(_is_done(job) for job in _jobs(plant))
+
+            bureau.keep(done=done)
+    _tell(plant)
+
+
+def _take_in(plant: Plant, home: Path) -> None:
     SoftKeyStore.create(plant.settings.keystore, (home / "passphrase").read_bytes())
     plant.ledger.migrate()
-    keys = register.add_test_keys(plant)
+    keys = register.import_test_keys(plant, plant.settings.user)
     register.add_shipped(plant, plant.settings.user)
     note(f"registered {len(keys)} public test keys and the shipped profiles")
     for sample in SAMPLES:
         jobs, found = _submit(plant, home, sample)
         operate.release(plant, jobs, plant.settings.user, no_wake)
         note(f"{sample}: {found} cards, released as job {', '.join(map(str, jobs))}")
-    with Live(picture(plant.ledger), console=err, transient=True, auto_refresh=False) as live:
-
-        def done() -> bool:
-            live.update(picture(plant.ledger), refresh=True)
-            return all(_is_done(job) for job in _jobs(plant))
-
-        up.run(plant, list(plant.encoders), opened=list(plant.encoders), done=done)
-    _tell(plant)
 
 
 def _tell(plant: Plant) -> None:

@@ -18,7 +18,7 @@ from bureau.service import operate
 @click.command("encoders")
 @as_json
 def encoders_command(json_: bool) -> None:
-    """List the encoders: what they hold, whether their line is open, and why not."""
+    """List the encoders: what they hold, open or why not."""
     plant = session.plant()
     with session.reading().read() as connection:
         seen = {view.machine.encoder: view for view in floor.list_encoders(connection)}
@@ -47,7 +47,7 @@ def encoders_command(json_: bool) -> None:
 @click.command("open")
 @click.argument("encoders", nargs=-1, required=True, metavar="ENCODER...")
 def open_command(encoders: tuple[str, ...]) -> None:
-    """Open the line of each ENCODER: it takes cards from now on."""
+    """Let each ENCODER take cards."""
     plant = session.plant()
     tell, wake = session.tell(plant.settings), session.wake(plant.settings)
     for name in encoders:
@@ -60,7 +60,7 @@ def open_command(encoders: tuple[str, ...]) -> None:
 @click.argument("encoders", nargs=-1, required=True, metavar="ENCODER...")
 @click.option("--reason", default="held by hand", show_default=True, help="What the next person should know.")
 def hold_command(encoders: tuple[str, ...], reason: str) -> None:
-    """Hold the line of each ENCODER: it finishes the card in hand and takes no other."""
+    """Let each ENCODER finish its card and take no other."""
     plant = session.plant()
     tell = session.tell(plant.settings)
     for name in encoders:

@@ -19,7 +19,9 @@ from bureau.service.submit import submit
 @click.option("--issuer", help="Whose cards these are, where the file doesn't say (a bare CardCustomization, for one).")
 @click.option("--production", is_flag=True, help="The mode of jobs that name no key; otherwise the keys decide.")
 def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool) -> None:
-    """Check issuers' FILES whole and take them in; their jobs are held until released.
+    """Check issuers' FILES and take them in.
+
+    Their jobs are held until released.
 
     A file with an error is refused whole, with every error it has, and nothing of it is kept.
     """
@@ -38,7 +40,10 @@ def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool
 @click.command("release")
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 def release_command(jobs: tuple[str, ...]) -> None:
-    """Let encoders take the cards of each JOB: its number, BatchID/JobID, or BatchID for all jobs of a batch."""
+    """Let encoders take the cards of each JOB.
+
+    A JOB is its number, BatchID/JobID, or a BatchID for all jobs of that batch.
+    """
     plant = session.plant()
     with plant.ledger.read() as connection:
         numbers = [number for name in jobs for number in views.find_jobs(connection, name)]
@@ -52,7 +57,7 @@ def release_command(jobs: tuple[str, ...]) -> None:
 @click.command("jobs")
 @as_json
 def jobs_command(json_: bool) -> None:
-    """List all jobs, with how many of their cards stand where, and why a job waits."""
+    """List all jobs: where their cards stand, why they wait."""
     ledger = session.reading()
     with ledger.read() as connection:
         rows = jobs_rows(views.list_jobs(connection))
@@ -64,7 +69,7 @@ def jobs_command(json_: bool) -> None:
 @click.argument("job")
 @as_json
 def job_command(job: str, json_: bool) -> None:
-    """Show one JOB with both balances of each of its lots."""
+    """Show one JOB and the balances of its lots."""
     ledger, zone = session.reading(), session.plant().settings.plant
     with ledger.read() as connection:
         found = views.list_jobs(connection, views.find_jobs(connection, job))
@@ -86,7 +91,7 @@ def job_command(job: str, json_: bool) -> None:
 @click.argument("job")
 @as_json
 def cards_command(job: str, json_: bool) -> None:
-    """List the records of JOB: where each stands, and every piece of plastic that it took."""
+    """List the records of JOB and the plastic they took."""
     ledger = session.reading()
     with ledger.read() as connection:
         rows: list[Row] = [
@@ -112,7 +117,7 @@ def cards_command(job: str, json_: bool) -> None:
 @click.argument("job")
 @click.option("--interim", is_flag=True, help="Write how things stand now, before the batch has closed.")
 def report_command(job: str, interim: bool) -> None:
-    """Write the audit trail of the batch that JOB belongs to, and say where it is."""
+    """Write the audit trail of JOB's batch, say where it is."""
     plant = session.plant()
     with plant.ledger.read() as connection:
         batches = dict.fromkeys(view.batch for view in views.list_jobs(connection, views.find_jobs(connection, job)))
@@ -134,7 +139,7 @@ def _row(view: JobView) -> dict[str, object]:
         "issuer": view.issuer,
         "state": view.state,
         "priority": view.priority,
-        "due": view.due.date() if view.due else None,
+        "due": view.due,
         "records": view.records,
         "cards": [f"{count} {state}" for state, count in states.items()],
         "waits": view.waits,

@@ -1,7 +1,9 @@
 """What every command begins with: the plant, and how its workers are woken."""
 
+from functools import cache
 from types import ModuleType
 
+from bureau.cli.output import note
 from bureau.errors import BureauError
 from bureau.ledger.ledger import Ledger
 from bureau.service.operate import Tell
@@ -28,19 +30,27 @@ def reading() -> Ledger:
 def tell(now: Settings) -> Tell:
     """Return what tells a line where to listen.
 
-    Without a broker nobody is told, and nobody need be: the office asks the ledger as soon as it runs.
+    Without a broker that answers nobody is told, and nobody need be: the office asks the ledger as soon as it runs.
     """
-    return _messages(now).line if now.broker_url else lambda _encoder, _pools: None
+    sender = _sender(now.broker_url)
+    return sender.line if sender else lambda _encoder, _pools: None
 
 
 def wake(now: Settings) -> Wake:
-    """Return what wakes a pool; without a broker, as for tell(), nobody."""
-    return _messages(now).pool if now.broker_url else no_wake
+    """Return what wakes a pool; without a broker that answers, as for tell(), nobody."""
+    sender = _sender(now.broker_url)
+    return sender.pool if sender else no_wake
 
 
-def _messages(now: Settings) -> ModuleType:
-    from workers import wake as messages  # noqa: PLC0415 - Celery costs every command a third of a second
+@cache
+def _sender(broker_url: str | None) -> ModuleType | None:
+    if not broker_url:
+        return None
+    from workers import wake  # noqa: PLC0415 - Celery costs every command a third of a second
     from workers.app import app  # noqa: PLC0415
 
-    app.conf.broker_url = now.broker_url
-    return messages
+    app.conf.broker_url = broker_url
+    if wake.answers():
+        return wake
+    note("no broker answers; `bureau up` will find the work by itself")
+    return None

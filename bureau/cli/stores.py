@@ -13,7 +13,7 @@ from bureau.ledger import auditing, backup, profiles
 from bureau.service import register
 from bureau.service.plant import Plant, passphrase
 from config import settings
-from hardware.keystores import Algorithm, KeyId, Mode, Purpose
+from hardware.keystores import Algorithm, KeyId, KeyInfo, Mode, Purpose
 from hardware.keystores.soft import SoftKeyStore
 
 
@@ -65,7 +65,10 @@ def add(file: Path | None, code: Path | None, shipped: bool) -> None:
 @as_json
 @click.pass_context
 def keys_command(ctx: click.Context, json_: bool) -> None:
-    """List the keys of the key store with their check values, or import one; a key is never shown."""
+    """List keys with their check values, or import some.
+
+    A key itself is never shown.
+    """
     if ctx.invoked_subcommand is None:
         registered = session.plant().keystore.keys()
         rows = [
@@ -103,17 +106,32 @@ def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd:
         value = bytes.fromhex(text)
     except ValueError:
         raise BureauError("the key isn't hex", "Type it without prefix; blanks between bytes are allowed.") from None
-    info = plant.keystore.import_key(
-        KeyId(key_id.upper()), value, name=name, purpose=Purpose(purpose), algorithm=Algorithm(algorithm), mode=Mode(mode)
+    entry = register.Key(
+        id=KeyId(key_id.upper()),
+        value=value,
+        name=name,
+        purpose=Purpose(purpose),
+        algorithm=Algorithm(algorithm),
+        mode=Mode(mode),
     )
-    with plant.ledger.write(plant.settings.user) as change:
-        change.record("import key", f"key {info.id}", purpose=purpose, mode=mode, kcv=info.kcv)
+    _tell(register.import_key(plant, entry, plant.settings.user))
+
+
+@keys_command.command("import-test")
+def import_test() -> None:
+    """Import the public test keys that the sample files use."""
+    plant = session.plant()
+    for info in register.import_test_keys(plant, plant.settings.user):
+        _tell(info)
+
+
+def _tell(info: KeyInfo) -> None:
     say(f"{info.purpose} key {info.name} {info.id} ({info.algorithm}-{info.size}, {info.mode}): KCV {info.kcv}")
 
 
 @click.command("audit")
 def audit_command() -> None:
-    """Check that nobody has altered, removed or reordered what the audit log says."""
+    """Check that nobody tampered with the audit log."""
     plant = session.plant()
     broken = auditing.verify(plant.ledger, plant.keystore.authenticate)
     if broken is not None:
@@ -126,7 +144,10 @@ def audit_command() -> None:
 
 @click.command("migrate")
 def migrate_command() -> None:
-    """Make BUREAU_HOME with its key store, or bring its ledger up to date; again is no harm."""
+    """Make BUREAU_HOME, or bring its ledger up to date.
+
+    Done again it does no harm. The key store is made under the passphrase in BUREAU_PASSPHRASE_FILE.
+    """
     now = settings.current()
     now.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     plant = Plant(now)
@@ -141,7 +162,9 @@ def migrate_command() -> None:
 @click.command("backup")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def backup_command(directory: Path) -> None:
-    """Copy ledger, key store, encoders' set-up and audit trails into DIRECTORY, while everything goes on.
+    """Copy ledger, key store and trails into DIRECTORY.
+
+    Everything may go on meanwhile.
 
     The passphrase isn't copied: without it no record and no key in the copy can be read.
     """

@@ -1,24 +1,30 @@
 """The up command: the whole bureau under one supervisor."""
 
+import fcntl
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import click
 
 from bureau.cli import session
 from bureau.cli.output import note
-from bureau.errors import BureauError
+from bureau.errors import BureauError, NotAllowedError
 from bureau.ledger import floor
 from bureau.models import EncoderId, EncoderState
 from bureau.service import operate
 from bureau.service.plant import Plant
-from config.settings import Settings
-from workers.supervisor import Supervisor, broker, signals_caught
+from workers.broker import Broker, broker
+from workers.supervisor import Supervisor, signals_caught
 
 TICK: Final = 0.1
 START_SECONDS: Final = 60.0
+"""An encoder that hasn't started by then is named, and the others begin."""
 
 
 @click.command("up")
@@ -34,41 +40,101 @@ def up_command(open_: bool, encoders: tuple[str, ...]) -> None:
     names = [plant.encoder(EncoderId(name)).machine.encoder for name in encoders] or list(plant.encoders)
     if not names:
         raise BureauError(f"{plant.settings.stations_file} names no encoder", "config/demo/stations.toml shows how.")
-    run(plant, names, opened=names if open_ else (), on_ready=lambda: note(_welcome(names, opened=open_)))
+    with running(plant) as bureau:
+        bureau.start(names, opened=open_)
+        bureau.keep(on_ready=lambda: note(_welcome(names, opened=open_)))
 
 
 def check(plant: Plant) -> None:
-    """Raise BureauError where the ledger isn't migrated or the key store doesn't open, before anything is started."""
+    """Raise BureauError where the ledger isn't migrated or there is no passphrase, KeyStoreError where it is a wrong one."""
     if not plant.ledger.is_migrated():
         raise BureauError("the ledger isn't that of this version", "Run `bureau migrate` first.")
 
 
-def run(
-    plant: Plant,
-    names: Sequence[EncoderId],
-    *,
-    opened: Sequence[EncoderId] = (),
-    on_ready: Callable[[], None] = lambda: None,
-    done: Callable[[], bool] = lambda: False,
-) -> None:
-    """Keep the bureau running until a signal comes or *done*, then let the cards in hand be finished."""
-    with signals_caught() as caught, broker(plant.settings) as settings:
+@dataclass(slots=True)
+class Bureau:
+    """A bureau that runs: its broker, if it is our own, and the processes under the supervisor."""
+
+    plant: Plant
+    supervisor: Supervisor
+    broker: Broker | None
+    caught: list[int]
+    opened: bool = False
+    missing: set[EncoderId] = field(default_factory=set)
+    since: datetime = datetime.min
+
+    def start(self, names: Sequence[EncoderId], *, opened: bool) -> None:
+        """Start the workers of *names*; keep() opens their lines if they are to be *opened*."""
+        self.since, self.missing, self.opened = self.plant.clock(), set(names), opened
+        self.supervisor.start(names)
+
+    def keep(self, *, on_ready: Callable[[], None] = lambda: None, done: Callable[[], bool] = lambda: False) -> None:
+        """Keep everything running until a signal comes or *done*."""
+        self._await(time.monotonic() + START_SECONDS)
+        if not self.caught:
+            on_ready()
+        while not self.caught and not done():
+            self._tick()
+
+    def stop(self) -> None:
+        """Let the cards in hand be finished; start nothing new. Another signal changes nothing."""
+        self.supervisor.stop()
+        told = 0
+        while running := self.supervisor.names():
+            if len(self.caught) != told:
+                told = len(self.caught)
+                note(f"finishing the cards in hand, starting nothing new: {', '.join(running)}")
+            self._tick()
+        self.supervisor.close()
+
+    def _await(self, deadline: float) -> None:
+        """Wait until every worker has started, opening each line that is to be opened as its worker comes up."""
+        while self.missing and not self.caught:
+            up = self.missing & _started(self.plant, self.since)
+            self.missing -= up
+            if up and self.opened:
+                _open(self, up)
+            if time.monotonic() > deadline:
+                logs = self.plant.settings.logs
+                note(f"not started within {START_SECONDS:.0f} s: {', '.join(sorted(self.missing))}; see {logs}")
+                return
+            self._tick()
+
+    def _tick(self) -> None:
+        self.supervisor.check()
+        if self.broker is not None:
+            self.broker.check()
+        time.sleep(TICK)
+
+
+@contextmanager
+def running(plant: Plant) -> Iterator[Bureau]:
+    """Start broker and supervisor of *plant*; at the end, let the cards in hand be finished.
+
+    Raises NotAllowedError where another process does so already, BureauError without a broker.
+    """
+    with _alone(plant.settings.lock), signals_caught() as caught, broker(plant.settings) as (settings, own):
         supervisor = Supervisor(settings)
-        started = plant.clock()
-        supervisor.start(names)
+        supervisor.prepare()
+        bureau = Bureau(plant, supervisor, own, caught)
         try:
-            waiting = set(names)
-            deadline = time.monotonic() + START_SECONDS
-            while not caught and (waiting or not done()):
-                if waiting and time.monotonic() < deadline:
-                    waiting -= _started(plant, started)
-                    if not waiting:
-                        _open(plant, opened, settings)
-                        on_ready()
-                supervisor.check()
-                time.sleep(TICK)
+            yield bureau
         finally:
-            _stop(supervisor, caught)
+            bureau.stop()
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as taken:
+        raise NotAllowedError(
+            f"a bureau is up in {file.parent} already", "End that one with Ctrl-C, or open its encoders."
+        ) from taken
+    finally:
+        os.close(lock)
 
 
 def _started(plant: Plant, since: datetime) -> set[EncoderId]:
@@ -76,24 +142,15 @@ def _started(plant: Plant, since: datetime) -> set[EncoderId]:
         return {view.machine.encoder for view in floor.list_encoders(connection) if view.started_at >= since}
 
 
-def _open(plant: Plant, names: Sequence[EncoderId], settings: Settings) -> None:
+def _open(bureau: Bureau, names: set[EncoderId]) -> None:
+    """Open the lines of *names* and wake them: what a broker forgot, the ledger knows."""
+    settings, plant = bureau.supervisor.settings, bureau.plant
+    tell, wake = session.tell(settings), session.wake(settings)
     with plant.ledger.read() as connection:
         held = {view.machine.encoder for view in floor.list_encoders(connection) if view.machine.state is EncoderState.HELD}
-    tell, wake = session.tell(settings), session.wake(settings)
-    for name in names:
-        if name in held:
-            operate.open_line(plant, name, plant.settings.user, tell)
+    for name in sorted(names & held):
+        operate.open_line(plant, name, plant.settings.user, tell)
     operate.wake_pools(plant, wake)
-
-
-def _stop(supervisor: Supervisor, caught: list[int]) -> None:
-    supervisor.stop()
-    told = 0
-    while running := supervisor.running():
-        if caught and len(caught) != told:
-            told = len(caught)
-            note(f"finishing the cards in hand, starting nothing new: {', '.join(running)}")
-        time.sleep(TICK)
 
 
 def _welcome(names: Sequence[EncoderId], *, opened: bool) -> str:

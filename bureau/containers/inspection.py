@@ -67,7 +67,7 @@ class Inspector:
         for element, application in zip(elements, order.applications, strict=True):
             self._named(application, element, place)
             self._transports(application, element, place, job)
-        said: set[tuple[int, str, str]] = set()
+        said: set[tuple[int | None, str, str]] = set()
         for each in cards:
             product = self._product(each.id)
             if product is None or product.scp is None:
@@ -75,7 +75,8 @@ class Inspector:
             for problem in self._problems(order, each, product):
                 if (key := (problem.application, problem.element, problem.message)) not in said:
                     said.add(key)
-                    element = _culprit(elements[problem.application], problem.element)
+                    at = problem.application
+                    element = card if at is None else _culprit(elements[at], problem.element)
                     place.wrong(element, problem.element, problem.message, warning=problem.warning)
 
     def _problems(self, order: Order, card: CardProfile, product: Product) -> Iterator[check.Problem]:

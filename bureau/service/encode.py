@@ -44,10 +44,11 @@ def encode(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:
     if fed is None:
         claims.unclaim(plant.ledger, claim, plant.clock())
         return Ended(tray=None)
-    ended = Ended(tray=Tray.REJECT)
+    ended, making = Ended(tray=Tray.REJECT), _Making(plant, machine, claim, work, position=fed[0])
     try:
-        ended = _Making(plant, machine, claim, work, position=fed[0]).make(atr=fed[1])
+        ended = making.make(atr=fed[1])
     except FenceError as lost:
+        ended = Ended(tray=Tray.REJECT if making.begun else Tray.RETURNED)
         log.warning("lease_lost", card=claim.card, attempt=claim.attempt, cause=str(lost))
     finally:
         machine.eject(ended.tray or Tray.REJECT)
@@ -60,6 +61,8 @@ class _Making:
     def __init__(self, plant: Plant, machine: Encoder, claim: Claim, work: Work, *, position: int) -> None:
         self._plant, self._claim, self._work, self._position = plant, claim, work, position
         self._press = Press(work, plant.keystore, machine.transmit)
+        self.begun = False
+        """Whether the ledger says that the chip is being written."""
 
     def make(self, atr: bytes) -> Ended:
         """Make the card; raises FenceError where someone else decides about it now."""
@@ -80,10 +83,8 @@ class _Making:
 
     def _write(self) -> Ended:
         """Write and verify; nothing here is tried twice."""
-        begun = False
 
         def begin() -> None:
-            nonlocal begun
             identity = self._press.results.identity
             claims.begin_writing(
                 self._plant.ledger,
@@ -94,18 +95,18 @@ class _Making:
                 self._plant.clock(),
                 self._plant.settings.lease,
             )
-            begun = True
+            self.begun = True
 
         try:
             self._press.write(begin)
             claims.verifying(self._plant.ledger, self._claim, self._plant.clock(), self._plant.settings.lease)
             self._press.verify()
         except LostCard as lost:
-            if not begun:
+            if not self.begun:
                 return self._untouched(str(lost), AttemptOutcome.MUTE)
             return self._settle(CardState.SUSPECT, AttemptOutcome.UNKNOWN, str(lost))
         except HardwareError as fault:
-            if not begun:
+            if not self.begun:
                 return self._untouched(str(fault))
             return self._settle(CardState.REJECTED, AttemptOutcome.SPOILED, str(fault))
         except NotAllowedError as refused:

@@ -14,9 +14,10 @@ from bureau.ledger.ledger import Ledger
 from bureau.models import EncoderId, Pool
 from bureau.scheduling import Machine
 from config.settings import Settings
-from hardware.cards import Product, products
+from hardware.cards import products
 from hardware.keystores import KeyStore, Mode
 from hardware.keystores.soft import SoftKeyStore
+from hardware.perso.product import Product
 
 Wake = Callable[[Pool, int], None]
 """Tells a pool with so many open encoders that there is work; losing or doubling it is harmless."""
@@ -125,6 +126,8 @@ def _encoder(file: Path, name: EncoderId, entry: Mapping[str, Any], known: Mappi
     mode = text("mode", Mode.TEST)
     if mode not in (Mode.TEST, Mode.PRODUCTION):
         raise BureauError(f"{file}: encoder {name}: mode is TEST or PRODUCTION")
+    if mode == Mode.PRODUCTION and text("kind") == "simulator":
+        raise BureauError(f"{file}: encoder {name}: a simulator makes no production cards", "Leave its mode TEST.")
     machine = Machine(
         encoder=name,
         product=product.name,

@@ -71,14 +71,16 @@ class Press:
         self.results = Results()
 
     def identify(self) -> Identity:
-        """Read who the chip is; raises HardwareError."""
-        self.results.identity = run(identity.read(), self._transmit)
+        """Select the Issuer Security Domain and read who the chip is; raises HardwareError."""
+        domain = self._work.product.isd_aid
+        if domain is not None:
+            self.results.identity = run(identity.read(domain), self._transmit)
         return self.results.identity
 
     def open(self) -> None:
         """Open the secure channel and plan the card; raises HardwareError, and nothing has been written then."""
         product = self._work.product
-        if product.scp is None:
+        if product.scp is None or product.isd_aid is None:
             raise PlanError(f"{product.name} is no GlobalPlatform card, and this engine has no interpreter for it yet")
         kind = channel(product.scp)
         opening = Opening(
@@ -113,11 +115,14 @@ class Press:
 
     def verify(self) -> None:
         """Read back the state of each application; raises HardwareError, StateError where one isn't what it must be."""
-        for aid, wanted in self._plan.states.items():
-            entries = run(self._secured(registry.read(commands.APPLICATIONS, aid)), self._transmit)
-            found = next((entry.state for entry in entries if entry.aid == aid), None)
-            if found is not None:
-                self.results.reached[aid] = found
+        states = self._plan.states
+        if not states:
+            return
+        criterion = next(iter(states)) if len(states) == 1 else b""
+        entries = run(self._secured(registry.read(commands.APPLICATIONS, criterion)), self._transmit)
+        self.results.reached = {entry.aid: entry.state for entry in entries if entry.aid in states}
+        for aid, wanted in states.items():
+            found = self.results.reached.get(aid)
             if found != wanted:
                 is_now = "absent" if found is None else f"in state {found:02X}"
                 raise StateError(f"read back: application {aid} is {is_now} and must be in state {wanted:02X}")

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -85,17 +86,40 @@ def _rank(file: Traversable) -> int:
     return ("loadfile", "application", "card").index(file.name.partition("-")[0])
 
 
-def add_test_keys(plant: Plant) -> tuple[KeyInfo, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key to be imported."""
+
+    id: KeyId
+    name: str
+    purpose: Purpose
+    algorithm: Algorithm
+    mode: Mode
+    value: bytes = field(repr=False)
+
+
+def import_key(plant: Plant, key: Key, actor: str) -> KeyInfo:
+    """Put a key into the key store and say so in the audit log; raises KeyStoreError."""
+    info = plant.keystore.import_key(
+        key.id, key.value, name=key.name, purpose=key.purpose, algorithm=key.algorithm, mode=key.mode
+    )
+    with plant.ledger.write(actor) as change:
+        change.record("import key", f"key {info.id}", purpose=info.purpose, mode=info.mode, kcv=info.kcv)
+    return info
+
+
+def import_test_keys(plant: Plant, actor: str) -> tuple[KeyInfo, ...]:
     """Import the public test keys that the demo and the samples use."""
     table = tomllib.loads(TEST_KEYS.read_text())
-    return tuple(
-        plant.keystore.import_key(
-            KeyId(entry["id"]),
-            bytes.fromhex(entry["value"]),
+    keys = (
+        Key(
+            id=KeyId(entry["id"]),
             name=name,
             purpose=Purpose(entry["purpose"]),
             algorithm=Algorithm(entry["algorithm"]),
             mode=Mode(entry["mode"]),
+            value=bytes.fromhex(entry["value"]),
         )
         for name, entry in table.items()
     )
+    return tuple(import_key(plant, key, actor) for key in keys)

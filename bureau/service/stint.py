@@ -13,27 +13,41 @@ from bureau.models import AttemptOutcome, BatchId, EncoderId
 from bureau.service import encode
 from bureau.service.plant import EncoderConfig, Plant
 from hardware.encoders import Encoder, Tray, encoder
-from hardware.errors import HardwareError, KeyStoreError
+from hardware.errors import EncoderBusy, HardwareError, KeyStoreError
 
 log = structlog.get_logger(__name__)
 
+BUSY_SECONDS: Final = 0.1
+"""How long to wait before asking again for a machine that another process drives."""
 LEAST_FREE: Final = 1 << 30
 """Bytes of disk under which nothing new is claimed."""
 
 
-def start(plant: Plant, name: EncoderId) -> Encoder:
+def start(plant: Plant, name: EncoderId, stopping: Callable[[], bool] = lambda: False) -> Encoder:
     """Start the machine of encoder *name* and clear its station of what a crash left there.
 
-    Whoever drives the machine drives it alone, so a lease that its last process held is dead, whatever its end. Raises
-    BureauError, ValueError, HardwareError.
+    A process that still drives it has as long as a lease to finish its card, unless *stopping*. Whoever drives the machine
+    drives it alone, so a lease that its last process held is dead, whatever its end. Raises BureauError, ValueError,
+    HardwareError.
     """
-    config = plant.encoder(name)
-    machine = encoder(config.kind).start(name, config.options, plant.settings.worlds)
+    machine = _alone(plant, name, stopping)
     reaping.reap(plant.ledger, plant.clock(), encoder=name)
     if (position := machine.station()) is not None:
         machine.eject(_tray(plant, name, position))
         log.warning("station_cleared", encoder=name, position=position)
     return machine
+
+
+def _alone(plant: Plant, name: EncoderId, stopping: Callable[[], bool]) -> Encoder:
+    config = plant.encoder(name)
+    kind, until = encoder(config.kind), time.monotonic() + plant.settings.lease.total_seconds()
+    while True:
+        try:
+            return kind.start(name, config.options, plant.settings.worlds)
+        except EncoderBusy:
+            if stopping() or time.monotonic() > until:
+                raise
+            time.sleep(BUSY_SECONDS)
 
 
 def _tray(plant: Plant, name: EncoderId, position: int) -> Tray:

@@ -1,7 +1,7 @@
 """Card products from TOML: every key must be there, no other may be, and each has one type.
 
-A card that isn't GlobalPlatform has no table [channel]: scp and master are None, and what else belongs to a channel means
-nothing.
+A card that isn't GlobalPlatform has no table [channel]: isd_aid, scp and master are None, and what else belongs to a channel
+means nothing.
 """
 
 import tomllib
@@ -19,8 +19,6 @@ from hardware.perso.product import Product
 
 T = TypeVar("T")
 
-NO_ISD: Final = AID(bytes(5))
-"""Stands where there is no security domain."""
 KINDS: Final[dict[type, str]] = {
     str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "a table",
 }  # fmt: skip
@@ -63,7 +61,7 @@ def _product(name: str, table: dict[str, object]) -> Product:
         atr_mask=card.hexadecimal("atr_mask"),
         environment=card.text("environment"),
         environment_version=card.text("environment_version"),
-        isd_aid=channel.aid("isd_aid") if channel else NO_ISD,
+        isd_aid=channel.aid("isd_aid") if channel else None,
         scp=channel.known("scp", scp.channel) if channel else None,
         i=channel.number("i", 0, 0xFF) if channel else 0,
         level=channel.number("level", 0, 0x33) if channel else 0,

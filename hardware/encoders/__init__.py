@@ -25,7 +25,10 @@ class Encoder(Protocol):
 
     @classmethod
     def start(cls, name: str, options: Mapping[str, object], world: Path) -> "Encoder":
-        """Start the machine *name*; *options* are its lines in stations.toml; raises ValueError for wrong ones."""
+        """Start the machine *name*; *options* are its lines in stations.toml.
+
+        Raises ValueError for wrong options, EncoderBusy while another process drives the machine.
+        """
 
     def station(self) -> int | None:
         """Return the number of the card in the station, which a crash may have left there."""

@@ -1,13 +1,16 @@
 """A simulated encoder: hoppers of simulated blanks whose world outlives every crash."""
 
+import fcntl
+import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, cast
 
 from hardware.crypto import random_bytes
 from hardware.encoders import Tray
-from hardware.errors import MuteCard
+from hardware.errors import EncoderBusy, MuteCard
 from hardware.iso7816 import Command, Response
 from hardware.sim.blank import shipped
 from hardware.sim.world import Defect, Pace, World
@@ -20,8 +23,9 @@ class Simulator:
 
     KEY: ClassVar[str] = "simulator"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, lock: int) -> None:
         self._world = world
+        self._unlock = weakref.finalize(self, os.close, lock)
 
     @classmethod
     def start(
@@ -30,7 +34,8 @@ class Simulator:
         """Start or rebuild the world of *name* in the folder *world*.
 
         options: blank (a kind that hardware/sim/blanks ships), blanks (how many, by stock), seed (another for each encoder,
-        for it goes into the chips' serial numbers), milliseconds_per_command and _per_byte, defects (by position, see Defect).
+        for it goes into the chips' serial numbers), milliseconds_per_command and _per_byte, defects (by position: Defect).
+        Raises EncoderBusy while another process drives this world.
         """
         if unknown := sorted(set(options) - OPTIONS):
             raise ValueError(f"encoder {name}: a simulator has no option {', '.join(unknown)}")
@@ -42,11 +47,12 @@ class Simulator:
             )
             defects = {int(position): Defect(**defect) for position, defect in settings.get("defects", {}).items()}
             blank, count, seed = shipped(settings["blank"]), dict(settings["blanks"]), int(settings["seed"])
-        except (KeyError, TypeError) as wrong:
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as wrong:
             raise ValueError(f"encoder {name}: its options are wrong: {wrong}") from wrong
         world.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls(
-            World.open(
+        lock = _locked(world / f"{name}.lock", name)
+        try:
+            opened = World.open(
                 world / f"{name}.journal",
                 blank=blank,
                 hoppers=count,
@@ -57,7 +63,10 @@ class Simulator:
                 sleep=time.sleep,
                 pace=pace,
             )
-        )
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(opened, lock)
 
     def station(self) -> int | None:
         """Return the number of the card in the station."""
@@ -86,3 +95,15 @@ class Simulator:
     def close(self) -> None:
         """Close the world's journal."""
         self._world.close()
+        self._unlock()
+
+
+def _locked(file: Path, name: str) -> int:
+    """Return the descriptor of *file*, locked as long as it is open: one process at a time drives a world."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as taken:
+        os.close(lock)
+        raise EncoderBusy(f"encoder {name} is driven by another process") from taken
+    return lock

@@ -8,12 +8,12 @@ from hardware.tlv import lv, tlv
 MORE: Final = 0x6310
 """More data available: GET STATUS is to be asked for the next answer."""
 NOT_FOUND: Final = 0x6A88
-ISD, APPLICATIONS, LOAD_FILES = 0x80, 0x40, 0x10
-"""P1 of GET STATUS (table 11-33): the Issuer Security Domain, applications, load files with their modules."""
+ISD, APPLICATIONS, LOAD_FILES = 0x80, 0x40, 0x20
+"""P1 of GET STATUS (table 11-33): the Issuer Security Domain, applications, load files without their modules."""
 
 
-def select(aid: bytes) -> Command:
-    """Return SELECT by name (GPCS 11.9); an empty *aid* selects the Issuer Security Domain."""
+def select(aid: AID) -> Command:
+    """Return SELECT by name (GPCS 11.9)."""
     return Command("SELECT", 0x00, 0xA4, 0x04, 0x00, aid, ne=256)
 
 
@@ -30,9 +30,9 @@ def get_status(scope: int, aid: bytes = b"", *, following: bool = False) -> Comm
     )
 
 
-def install_for_load(load_file: AID, security_domain: AID, digest: bytes = b"") -> Command:
-    """Return INSTALL [for load] (GPCS 11.5.2.3.1), no token, no parameters; *digest* of the load file data block or none."""
-    data = lv(load_file) + lv(security_domain) + lv(digest) + lv(b"") + lv(b"")
+def install_for_load(load_file: AID, security_domain: AID) -> Command:
+    """Return INSTALL [for load] (GPCS 11.5.2.3.1): no hash, no parameters, no token."""
+    data = lv(load_file) + lv(security_domain) + lv(b"") + lv(b"") + lv(b"")
     return Command("INSTALL [for load]", 0x80, 0xE6, 0x02, 0x00, data, ne=256)
 
 
@@ -41,10 +41,12 @@ def load(block: bytes, number: int, *, last: bool) -> Command:
     return Command("LOAD", 0x80, 0xE8, 0x80 * last, number, block, ne=256)
 
 
-def install_for_install(load_file: AID, module: AID, aid: AID, privileges: bytes, parameters: bytes) -> Command:
-    """Return INSTALL [for install and make selectable] (GPCS 11.5.2.3.2); *parameters* is the value of C9."""
+def install_for_install(
+    load_file: AID, module: AID, aid: AID, privileges: bytes, parameters: bytes, *, selectable: bool = True
+) -> Command:
+    """Return INSTALL [for install], and make *selectable* (GPCS 11.5.2.3.2); *parameters* is the value of C9."""
     data = lv(load_file) + lv(module) + lv(aid) + lv(privileges) + lv(tlv(0xC9, parameters)) + lv(b"")
-    return Command("INSTALL [for install]", 0x80, 0xE6, 0x0C, 0x00, data, ne=256)
+    return Command("INSTALL [for install]", 0x80, 0xE6, 0x0C if selectable else 0x04, 0x00, data, ne=256)
 
 
 def install_for_personalization(aid: AID) -> Command:

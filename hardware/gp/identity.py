@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hardware import tlv
 from hardware.gp import commands
-from hardware.iso7816 import Dialogue
+from hardware.iso7816 import AID, Dialogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +18,12 @@ class Identity:
 ANONYMOUS = Identity(kind="ANONYMOUS", value=b"")
 
 
-def read() -> Dialogue[Identity]:
-    """Read IC fabricator, type, batch and serial from the CPLC; a chip that gives none is anonymous."""
+def read(security_domain: AID) -> Dialogue[Identity]:
+    """Select the *security_domain* and read IC fabricator, type, batch and serial from its CPLC; without any: anonymous.
+
+    Raises CardError, above all where the card has no such security domain.
+    """
+    yield commands.select(security_domain)
     response = yield commands.get_data(0x9F7F)
     if response.sw != 0x9000:
         return ANONYMOUS
@@ -30,6 +34,6 @@ def read() -> Dialogue[Identity]:
     if len(cplc) != 42:
         return ANONYMOUS
     fabricator, kind, serial, batch = cplc[0:2], cplc[2:4], cplc[12:16], cplc[16:18]
-    if not any(serial + batch):
+    if set(serial + batch) in ({0x00}, {0xFF}):
         return ANONYMOUS
     return Identity(kind="CPLC", value=fabricator + kind + batch + serial)

@@ -2,20 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from hardware import tlv
 from hardware.errors import ProtocolError
 from hardware.gp import commands
 from hardware.iso7816 import AID, Dialogue
 
+MOST_ANSWERS: Final = 256
+"""A card that has more data to the end of days is stopped here."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One registry entry: *state* is the life cycle coding; *modules* are a load file's."""
+    """One registry entry: *state* is the life cycle coding."""
 
     aid: AID
     state: int
-    modules: tuple[AID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,22 +29,18 @@ class Registry:
     applications: tuple[Entry, ...]
     load_files: tuple[Entry, ...]
 
-    def application(self, aid: AID) -> Entry | None:
-        """Return the application of exactly this *aid*."""
-        return next((entry for entry in self.applications if entry.aid == aid), None)
-
-    def load_file(self, aid: AID) -> Entry | None:
-        """Return the load file of exactly this *aid*."""
-        return next((entry for entry in self.load_files if entry.aid == aid), None)
-
 
 def read(scope: int, aid: bytes = b"") -> Dialogue[tuple[Entry, ...]]:
     """Read all entries of a *scope* whose AID begins with *aid*; raises CardError, ProtocolError."""
     response = yield commands.get_status(scope, aid)
     data = response.data
+    answers = 1
     while response.sw == commands.MORE:
+        if answers == MOST_ANSWERS:
+            raise ProtocolError(f"GET STATUS: the card still has more data after {answers} answers")
         response = yield commands.get_status(scope, aid, following=True)
         data += response.data
+        answers += 1
     try:
         return tuple(_entries(data))
     except (ValueError, IndexError) as malformed:
@@ -65,5 +64,4 @@ def _entries(data: bytes) -> Iterator[Entry]:
         aid, state = tlv.find(value, 0x4F), tlv.find(value, 0x9F70)
         if aid is None or not state:
             raise ValueError("an entry lacks its AID or life cycle")
-        modules = tuple(AID(module) for inner, module in tlv.parse(value) if inner == 0x84)
-        yield Entry(aid=AID(aid), state=state[0], modules=modules)
+        yield Entry(aid=AID(aid), state=state[0])

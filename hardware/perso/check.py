@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from hardware.errors import PlanError
+from hardware.iso7816 import AID
 from hardware.perso.layout import layout
-from hardware.perso.order import Action, ApplicationOrder, Element, Instructions, Order, Step, TargetState, UniqueID
+from hardware.perso.order import Action, ApplicationOrder, Element, Instructions, Order, Step, Target, TargetState, UniqueID
 from hardware.perso.product import Product
 from hardware.perso.profiles import ApplicationProfile, CardProfile
 from hardware.perso.values import Coded, code, described, elements
@@ -17,9 +18,9 @@ LEVELS: Final = (0x01, 0x03)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One fault of an order: the position of the application, the element's name; a *warning* doesn't stop it."""
+    """One fault of an order: the element's name, the position of its application, if any; a *warning* doesn't stop it."""
 
-    application: int
+    application: int | None
     element: str
     message: str
     warning: bool = False
@@ -29,16 +30,41 @@ def problems(
     order: Order, card: CardProfile, profiles: Mapping[UniqueID, ApplicationProfile], product: Product, dek_block: int
 ) -> Iterator[Problem]:
     """Yield every fault of *order*; none quotes a value. Applications whose profile is unknown are passed over."""
+    seen: set[AID | None] = set()
     for place, application in enumerate(order.applications):
+        aid = _aid(order, application, card)
+        if aid is not None and aid in seen:
+            yield Problem(application=place, element="ApplicationData", message=f"the record names application {aid} twice")
+        seen.add(aid)
         profile = profiles.get(application.profile) if application.profile else None
         if profile is None:
             continue
         found = [*_target(order, application, card), *_application(application, profile, product, dek_block)]
         for element, message, warning in found:
             yield Problem(application=place, element=element, message=message, warning=warning)
+    for target in order.targets:
+        if target.state and target.aid not in seen:
+            for message in _alone(target, card):
+                yield Problem(application=None, element="AID/@TargeState", message=message)
+
+
+def _alone(target: Target, card: CardProfile) -> Iterator[str]:
+    if target.state is TargetState.PERSONALIZED:
+        yield f"no steps personalize {target.aid}, so it doesn't end {target.state}"
+    try:
+        card.instance(target.aid, None)
+    except PlanError as wrong:
+        yield str(wrong)
 
 
 Found = tuple[str, str, bool]
+
+
+def _aid(order: Order, application: ApplicationOrder, card: CardProfile) -> AID | None:
+    try:
+        return card.instance(order.aid(application), application.profile).aid
+    except PlanError:
+        return order.aid(application)
 
 
 def _target(order: Order, application: ApplicationOrder, card: CardProfile) -> Iterator[Found]:
@@ -50,15 +76,21 @@ def _target(order: Order, application: ApplicationOrder, card: CardProfile) -> I
     if instance.profile != application.profile:
         yield "ApplicationProfileUniqueID", f"card profile {card.id} gives {instance.aid} profile {instance.profile}", False
     personalized = any(step.action is Action.PERSONALIZE for step in application.steps)
-    reached = TargetState.PERSONALIZED if personalized else TargetState.SELECTABLE
     for target in order.targets:
-        if target.aid == instance.aid and target.state not in (None, reached):
-            yield "AID/@TargeState", f"the steps bring {target.aid} to {reached}, not to {target.state}", False
+        if target.aid != instance.aid or target.state is None:
+            continue
+        if personalized is not (target.state is TargetState.PERSONALIZED):
+            steps = "personalize" if personalized else "don't personalize"
+            yield "AID/@TargeState", f"the steps {steps} {target.aid}, so it doesn't end {target.state}", False
 
 
 def _application(
     application: ApplicationOrder, profile: ApplicationProfile, product: Product, dek_block: int
 ) -> Iterator[Found]:
+    for step in application.steps:
+        level = step.instructions.security_level
+        if level is not None and level not in LEVELS:
+            yield "SECLEV", f"level {level:02X} is not offered: 01 and 03 are", False
     steps = [step for step in application.steps if step.action is Action.PERSONALIZE and step.script is None]
     given: list[str] = []
     for step in steps:
@@ -101,15 +133,14 @@ def _instructions(instructions: Instructions, values: list[Coded], dek_block: in
     grouped = [name for names in instructions.groups for name in names]
     yield from _names("ORDER", list(instructions.order), values)
     yield from _names("GROUP", grouped, values)
-    for name in sorted(instructions.version_control & set(grouped)):
-        yield name, "VERCNTL and GROUP both name it, but a VERCNTL element travels alone", False
+    for value in values:
+        if any(map(value.is_called, instructions.version_control)) and any(map(value.is_called, grouped)):
+            yield value.name, "VERCNTL and GROUP both name it, but a VERCNTL element travels alone", False
     for name in sorted(instructions.encrypted):
         if not any(value.is_called(name) for value in values):
             yield name, "ENC names it and the record lacks it", True
     for value in values:
         yield from _secrecy(value, listed=any(map(value.is_called, instructions.encrypted)), dek_block=dek_block)
-    if instructions.security_level is not None and instructions.security_level not in LEVELS:
-        yield "SECLEV", f"level {instructions.security_level:02X} is not offered: 01 and 03 are", False
     if instructions.update_cplc:
         yield "UPDATECPLC", "this engine doesn't write the CPLC", False
 
@@ -118,8 +149,9 @@ def _names(instruction: str, names: list[str], values: list[Coded]) -> Iterator[
     for name in dict.fromkeys(names):
         if not any(value.is_called(name) for value in values):
             yield name, f"{instruction} names it and the record lacks it", False
-        if names.count(name) > 1:
-            yield name, f"{instruction} names it twice", False
+    for value in values:
+        if sum(map(value.is_called, names)) > 1:
+            yield value.name, f"{instruction} names it twice", False
 
 
 def _secrecy(value: Coded, *, listed: bool, dek_block: int) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""Data grouping identifiers into STORE DATA: the fewest and fullest commands (GPCS 11.11, common personalization).
+"""Data grouping identifiers into STORE DATA: full commands, in the order given (GPCS 11.11, common personalization).
 
 The layout is made from lengths alone, before the session key exists that the secret values will travel under.
 """
@@ -11,6 +11,7 @@ from hardware.gp import commands
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Transport
 from hardware.perso.order import Instructions
+from hardware.perso.profiles import TagEncoding
 from hardware.perso.values import STRUCTURE, Coded
 
 CLEAR, MIXED, ENCRYPTED = 0x00, 0x20, 0x60
@@ -61,8 +62,9 @@ class _Unit:
 def layout(items: Sequence[Coded], instructions: Instructions, *, room: int, packing: bool) -> Layout:
     """Lay *items* out into commands of at most *room* data bytes; raises ValueError where the instructions can't be met.
 
-    First the items of ORDER, then file order. A group shares one command, a VERCNTL item travels alone and never last; with
-    *packing* whole neighbours of one kind share a command.
+    First the items of ORDER, then file order. A group shares one command, where the first of it has its place; a VERCNTL
+    item travels alone and never last. With *packing* neighbours of one kind share a command; an item longer than a command
+    begins one of its own, and others may follow its rest.
     """
     ordered = _ordered(items, instructions)
     sizes = [len(item.serialised(item.value)) for item in ordered]
@@ -76,19 +78,22 @@ def layout(items: Sequence[Coded], instructions: Instructions, *, room: int, pac
     return Layout(items=tuple(ordered), blocks=blocks)
 
 
-def store(plan: Layout, translate: Translate) -> Dialogue[None]:
-    """Send a layout to the application that INSTALL [for personalization] named; raises CardError.
+def store(plan: Layout, translate: Translate, ahead: Command, *, final: bool) -> Dialogue[None]:
+    """Send *ahead*, which names the application, and a layout, the last block marked where it is *final*; raises CardError.
 
-    A refused command sets the card's block counter back to 00.
+    A refused command sets the card's block counter back to 00. All is made ready before the first command is sent.
     """
     written = [
         item.serialised(translate(item.value, item.transport) if item.transport else item.value) for item in plan.items
     ]
     number, last = 0, plan.blocks[-1]
+    first: tuple[Command, ...] = (ahead,)
     for run in _runs(plan.blocks):
-        response = yield tuple(
-            _command(block, written, number + place, last=block is last) for place, block in enumerate(run)
+        response = yield (
+            *first,
+            *(_command(block, written, number + place, last=final and block is last) for place, block in enumerate(run)),
         )
+        first = ()
         number = 0 if response.sw == UNKNOWN_DGI else number + len(run)
 
 
@@ -102,9 +107,6 @@ def _runs(blocks: Sequence[Block]) -> Iterator[tuple[Block, ...]]:
     """Yield runs that need not wait for an answer: the number after a refusable block depends on it."""
     run: list[Block] = []
     for block in blocks:
-        if block.refusable and run:
-            yield tuple(run)
-            run = []
         run.append(block)
         if block.refusable:
             yield tuple(run)
@@ -114,24 +116,29 @@ def _runs(blocks: Sequence[Block]) -> Iterator[tuple[Block, ...]]:
 
 
 def _ordered(items: Sequence[Coded], instructions: Instructions) -> list[Coded]:
-    first = [item for name in instructions.order for item in items if item.is_called(name)]
-    return first + [item for item in items if item not in first]
+    first = [at for name in instructions.order for at, item in enumerate(items) if item.is_called(name)]
+    if len(set(first)) < len(first):
+        raise ValueError("ORDER names an element twice")
+    return [items[at] for at in first] + [item for at, item in enumerate(items) if at not in first]
 
 
 def _units(items: Sequence[Coded], instructions: Instructions) -> Iterator[_Unit]:
-    grouped: set[int] = set()
+    groups = [[at for at, item in enumerate(items) if any(map(item.is_called, names))] for names in instructions.groups]
+    grouped = [at for group in groups for at in group]
+    if len(set(grouped)) < len(grouped):
+        raise ValueError("GROUP names an element twice")
+    for group in groups:
+        for at in set(range(group[0], group[-1])).difference(group) if group else ():
+            if any(map(items[at].is_called, instructions.order)):
+                raise ValueError(f"a group would travel before {items[at].name}, which ORDER puts between its members")
     for place, item in enumerate(items):
-        if place in grouped:
-            continue
-        group = next((names for names in instructions.groups if any(map(item.is_called, names))), ())
-        members = tuple(at for at, other in enumerate(items) if any(map(other.is_called, group))) or (place,)
-        grouped.update(members)
-        yield _Unit(
-            items=members,
-            kind=_kind([items[at] for at in members]),
-            whole=bool(group),
-            refusable=any(map(item.is_called, instructions.version_control)),
-        )
+        refusable = any(map(item.is_called, instructions.version_control))
+        members = next((group for group in groups if place in group), [place])
+        if refusable and place in grouped:
+            raise ValueError(f"VERCNTL and GROUP both name {item.name}, but a VERCNTL element travels alone")
+        if place == members[0]:
+            kind = _kind([items[at] for at in members])
+            yield _Unit(items=tuple(members), kind=kind, whole=place in grouped, refusable=refusable)
 
 
 def _kind(items: Sequence[Coded]) -> int:
@@ -139,7 +146,10 @@ def _kind(items: Sequence[Coded]) -> int:
     if len(structures) > 1:
         raise ValueError("a group mixes DGIs and other structures, which one command can't say")
     secret = {item.transport is not None for item in items}
-    return structures.pop() | (MIXED if len(secret) > 1 else ENCRYPTED if secret.pop() else CLEAR)
+    structure = structures.pop()
+    if structure == STRUCTURE[TagEncoding.L16] and True in secret:
+        raise ValueError("an L16 element can't travel encrypted: without a structure a card decrypts its length too")
+    return structure | (MIXED if len(secret) > 1 else ENCRYPTED if secret.pop() else CLEAR)
 
 
 def _blocks(units: Iterator[_Unit], sizes: Sequence[int], room: int, *, packing: bool) -> Iterator[Block]:
@@ -150,6 +160,8 @@ def _blocks(units: Iterator[_Unit], sizes: Sequence[int], room: int, *, packing:
         if size > room and (unit.whole or unit.refusable):
             raise ValueError(f"a GROUP or VERCNTL element has {size} bytes where a command takes {room}")
         shares = packing and not unit.refusable and unit.kind == kind and used + size <= room
+        # P1 01 stands for what one group mixes, and for nothing beside it.
+        shares = shares and unit.kind & ENCRYPTED != MIXED
         if open_slices and not shares:
             yield Block(slices=tuple(open_slices), kind=kind)
             open_slices, used = [], 0

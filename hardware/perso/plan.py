@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
+from typing import Final
 
 from hardware.errors import PlanError
 from hardware.gp.loadfile import LoadFile
 from hardware.gp.registry import Registry
 from hardware.iso7816 import AID
-from hardware.perso.layout import layout
+from hardware.perso.layout import Layout, layout
 from hardware.perso.order import Action, ApplicationOrder, Order, Step, TargetState, UniqueID
 from hardware.perso.product import Product
 from hardware.perso.profiles import ApplicationInstance, ApplicationProfile, CardProfile
 from hardware.perso.steps import Delete, Install, Load, Origin, Personalize, PlanStep
 from hardware.perso.values import coded, elements
 
-MAX_LOADS = 256
-LOCKED = 0x80
+OPEN: Final = (0x01, 0x07, 0x0F)
+"""Life cycle states of a card whose content may change: OP_READY, INITIALIZED, SECURED (GPCS table 11-6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,94 +47,139 @@ def security_level(order: Order, product: Product) -> int:
 
 
 def plan(order: Order, catalog: Catalog, product: Product, registry: Registry) -> Plan:
-    """Plan one card; raises PlanError where the order can't be carried out, before anything is written."""
+    """Plan one card; raises PlanError where the order can't be carried out, before anything is written.
+
+    Applications are made in the Order of their AIDs, then those that none is given for. A LOAD or INSTALL that nobody asked
+    for is made where an INSTALL, a PERSONALIZE or the state to be reached needs it.
+    """
+    if registry.isd.state not in OPEN:
+        raise PlanError(f"the card is in state {registry.isd.state:02X}, in which it takes nothing")
     making = _Making(catalog, product, registry)
-    ranks = {target.aid: target.order for target in order.targets}
-    wanted = [
-        (place, application, catalog.card.instance(order.aid(application), application.profile))
-        for place, application in enumerate(order.applications)
-    ]
-    steps: list[PlanStep] = []
-    for place, application, instance in sorted(wanted, key=lambda each: ranks.get(each[2].aid, len(ranks))):
-        steps += making.application(place, application, instance)
-    states = {instance.aid: making.applications[instance.aid] for _, _, instance in wanted}
-    for target in order.targets:
-        if target.state and states.get(target.aid) != target.state.code:
-            raise PlanError(f"the steps asked for don't bring {target.aid} to {target.state}")
-    return Plan(steps=tuple(steps), states=states)
+    tasks = _tasks(order, catalog.card)
+    steps = tuple(step for task in tasks for step in making.steps(task))
+    states = making.applications
+    for task in tasks:
+        if task.state and states.get(task.instance.aid) != task.state.code:
+            raise PlanError(f"the steps asked for don't bring {task.instance.aid} to {task.state}")
+    return Plan(steps=steps, states={aid: states[aid] for task in tasks if (aid := task.instance.aid) in states})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One application to make: what is asked for, its *place* in the record, and its *rank* among the others."""
+
+    instance: ApplicationInstance
+    asked: ApplicationOrder
+    place: int
+    rank: float
+    state: TargetState | None
+
+
+def _tasks(order: Order, card: CardProfile) -> list[_Task]:
+    """Return the applications of the record, and the AIDs that must reach a state without any step of their own."""
+    alone = (
+        ApplicationOrder(aid=target.aid, profile=None, steps=())
+        for target in order.targets
+        if target.state and all(order.aid(application) != target.aid for application in order.applications)
+    )
+    targets = {target.aid: target for target in order.targets}
+    tasks: dict[AID, _Task] = {}
+    for place, asked in enumerate((*order.applications, *alone)):
+        instance = card.instance(order.aid(asked), asked.profile)
+        target = targets.get(instance.aid)
+        if instance.aid in tasks and asked.steps:
+            raise PlanError(f"the record names application {instance.aid} twice")
+        rank, state = (target.order, target.state) if target else (inf, None)
+        tasks.setdefault(instance.aid, _Task(instance=instance, asked=asked, place=place, rank=rank, state=state))
+    return sorted(tasks.values(), key=lambda task: task.rank)
 
 
 class _Making:
     """Turns processing steps into plan steps, keeping track of what the card will hold at each point."""
 
     def __init__(self, catalog: Catalog, product: Product, registry: Registry) -> None:
-        self.catalog, self.product = catalog, product
+        self.catalog, self.product, self.domain = catalog, product, registry.isd.aid
         self.load_files = {entry.aid for entry in registry.load_files}
         self.applications = {entry.aid: entry.state for entry in registry.applications}
+        self.made: set[AID] = set()
+        """What this plan has put onto the card: it isn't made a second time."""
 
-    def application(self, place: int, application: ApplicationOrder, instance: ApplicationInstance) -> Iterator[PlanStep]:
-        """Yield the steps of one application; a LOAD or INSTALL that nobody asked for is made where the card needs it."""
-        for at, step in enumerate(application.steps):
-            origin = Origin(place, at)
+    def steps(self, task: _Task) -> Iterator[PlanStep]:
+        """Yield the steps of one application."""
+        for at, step in enumerate(task.asked.steps):
+            origin = Origin(task.place, at)
+            if step.script is not None:
+                raise PlanError("a script needs an interpreter, and this engine has none yet")
             if step.action is Action.LOAD:
-                yield from self.load(instance, origin, again=step.mandatory)
-                continue
-            yield from self.load(instance, None, again=False)
-            if step.action is Action.INSTALL:
-                yield from self.install(instance, origin, again=step.mandatory)
-                continue
-            yield from self.install(instance, None, again=False)
-            yield from self.personalize(application, instance, step, origin)
+                yield from self.load(task.instance, origin, again=step.mandatory)
+            elif step.action is Action.INSTALL:
+                yield from self.install(task, origin, again=step.mandatory)
+            else:
+                yield from self.personalize(task, step, origin)
+        if task.state and task.instance.aid not in self.applications:
+            yield from self.install(task, None, again=False)
 
     def load(self, instance: ApplicationInstance, origin: Origin | None, *, again: bool) -> Iterator[PlanStep]:
         """Load the instance's load file where the card lacks it, or *again*."""
         load_file = self._load_file(instance)
         if load_file.aid in self.load_files:
-            if not again:
+            if not again or load_file.aid in self.made:
                 return
             yield self._delete(load_file.aid, origin, related=True)
-            for each in self._from(load_file):
-                self.applications.pop(each.aid, None)
+            self._forget_applications(load_file)
         masked = any(each.masked for each in self.catalog.card.load_files if each.profile == instance.load_file)
         if masked:
             raise PlanError(f"load file {load_file.aid} should be in this card's ROM and isn't")
-        blocks = load_file.load_blocks(self.product.block)
-        if len(blocks) > MAX_LOADS:
-            raise PlanError(f"load file {load_file.aid} needs {len(blocks)} LOAD commands where 256 can be numbered")
-        self.load_files.add(load_file.aid)
-        yield Load(load_file=load_file, blocks=blocks, security_domain=self.product.isd_aid, origin=origin)
-
-    def install(self, instance: ApplicationInstance, origin: Origin | None, *, again: bool) -> Iterator[PlanStep]:
-        """Install the instance where the card lacks it, or *again*."""
-        if instance.aid in self.applications:
-            if not again:
-                return
-            yield self._delete(instance.aid, origin, related=False)
-        load_file = self._load_file(instance)
-        self.applications[instance.aid] = TargetState.SELECTABLE.code
-        yield Install(load_file=load_file.aid, module=_module(load_file, instance), instance=instance, origin=origin)
-
-    def personalize(
-        self, application: ApplicationOrder, instance: ApplicationInstance, step: Step, origin: Origin
-    ) -> Iterator[PlanStep]:
-        """Store the step's data, first making anew an application that is personalized already."""
-        state = self.applications[instance.aid]
-        if state & LOCKED:
-            raise PlanError(f"application {instance.aid} is locked")
-        if state == TargetState.PERSONALIZED.code:
-            if not step.mandatory:
-                return
-            yield from self.install(instance, origin, again=True)
-        if step.script is not None or application.profile is None:
-            raise PlanError("a script needs an interpreter, and this engine has none yet")
-        profile = self.catalog.applications[application.profile]
-        values = coded(elements(application, step), profile)
         try:
-            laid = layout(values, step.instructions, room=self.product.block, packing=self.product.packing)
+            blocks = load_file.load_blocks(self.product.block)
         except ValueError as wrong:
             raise PlanError(str(wrong)) from wrong
-        self.applications[instance.aid] = TargetState.PERSONALIZED.code
-        yield Personalize(aid=instance.aid, layout=laid, origin=origin)
+        self.load_files.add(load_file.aid)
+        self.made.add(load_file.aid)
+        yield Load(load_file=load_file, blocks=blocks, security_domain=self.domain, origin=origin)
+
+    def install(self, task: _Task, origin: Origin | None, *, again: bool) -> Iterator[PlanStep]:
+        """Install the instance where the card lacks it, or *again*."""
+        instance = task.instance
+        if instance.aid in self.applications:
+            if not again or instance.aid in self.made:
+                return
+            yield self._delete(instance.aid, origin, related=False)
+        yield from self.load(instance, None, again=False)
+        load_file = self._load_file(instance)
+        state = TargetState.INSTALLED if task.state is TargetState.INSTALLED else TargetState.SELECTABLE
+        self.applications[instance.aid] = state.code
+        self.made.add(instance.aid)
+        yield Install(
+            load_file=load_file.aid,
+            module=_module(load_file, instance),
+            instance=instance,
+            selectable=state is TargetState.SELECTABLE,
+            origin=origin,
+        )
+
+    def personalize(self, task: _Task, step: Step, origin: Origin) -> Iterator[PlanStep]:
+        """Store the step's data, first making anew an application that was personalized before; the last step ends it."""
+        aid, done = task.instance.aid, self.applications.get(task.instance.aid) == TargetState.PERSONALIZED.code
+        if done and not any(each.mandatory for each in task.asked.steps if each.action is Action.PERSONALIZE):
+            return
+        yield from self.install(task, origin if done else None, again=done)
+        if self.applications[aid] != TargetState.SELECTABLE.code:
+            raise PlanError(f"application {aid} is in state {self.applications[aid]:02X}, in which it takes no data")
+        final = all(each.action is not Action.PERSONALIZE for each in task.asked.steps[origin.step + 1 :])
+        if final:
+            self.applications[aid] = TargetState.PERSONALIZED.code
+        yield Personalize(aid=aid, layout=self._layout(task.asked, step), final=final, origin=origin)
+
+    def _layout(self, application: ApplicationOrder, step: Step) -> Layout:
+        profile = self.catalog.applications.get(application.profile) if application.profile else None
+        if profile is None:
+            raise PlanError(f"application profile {application.profile} isn't registered")
+        try:
+            values = coded(elements(application, step), profile)
+            return layout(values, step.instructions, room=self.product.block, packing=self.product.packing)
+        except ValueError as wrong:
+            raise PlanError(str(wrong)) from wrong
 
     def _load_file(self, instance: ApplicationInstance) -> LoadFile:
         load_file = self.catalog.load_files.get(instance.load_file)
@@ -145,8 +192,13 @@ class _Making:
             raise PlanError(f"{aid} is on the card already and {self.product.name} doesn't allow it to be made again")
         return Delete(aid=aid, related=related, origin=origin)
 
-    def _from(self, load_file: LoadFile) -> list[ApplicationInstance]:
-        return [each for each in self.catalog.card.applications if self.catalog.load_files.get(each.load_file) is load_file]
+    def _forget_applications(self, load_file: LoadFile) -> None:
+        """Reckon with the applications that go with their load file."""
+        for each in self.catalog.card.applications:
+            if self.catalog.load_files.get(each.load_file) is load_file:
+                if each.aid in self.made:
+                    raise PlanError(f"loading {load_file.aid} again would delete {each.aid}, which this plan makes")
+                self.applications.pop(each.aid, None)
 
 
 def _module(load_file: LoadFile, instance: ApplicationInstance) -> AID:

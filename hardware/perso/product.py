@@ -11,9 +11,10 @@ from hardware.perso.order import UniqueID
 class Product:
     """One card product.
 
-    atr and atr_mask: bytes of equal length (a mask bit 0 is not compared); scp None: not a GlobalPlatform card; level: used
-    where a record names none; block: longest command data before the channel's MAC and padding; packing: several whole DGIs
-    may share a STORE DATA; replace: something present may be deleted and made again; profiles: the card profiles it meets.
+    atr and atr_mask: bytes of equal length (a mask bit 0 is not compared); isd_aid, scp and master None: not a
+    GlobalPlatform card; level: used where a record names none; block: longest command data before the channel's MAC and
+    padding; packing: several whole DGIs may share a STORE DATA; replace: something present may be deleted and made again;
+    profiles: the card profiles it meets.
     """
 
     name: str
@@ -21,7 +22,7 @@ class Product:
     atr_mask: bytes
     environment: str
     environment_version: str
-    isd_aid: AID
+    isd_aid: AID | None
     scp: str | None
     i: int
     level: int

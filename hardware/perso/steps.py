@@ -47,35 +47,39 @@ class Load:
 
     def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
         """Send INSTALL [for load] and all LOAD blocks in one run; raises CardError."""
-        yield commands.install_for_load(self.load_file.aid, self.security_domain)
         last = len(self.blocks) - 1
-        yield tuple(commands.load(block, number, last=number == last) for number, block in enumerate(self.blocks))
+        blocks = (commands.load(block, number, last=number == last) for number, block in enumerate(self.blocks))
+        yield commands.install_for_load(self.load_file.aid, self.security_domain), *blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Install:
-    """Make an instance of a module, selectable at once."""
+    """Make an instance of a module, *selectable* at once or only INSTALLED."""
 
     load_file: AID
     module: AID
     instance: ApplicationInstance
+    selectable: bool
     origin: Origin | None
 
     def __str__(self) -> str:
         return f"install {self.instance.aid} from module {self.module}"
 
     def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
-        """Send INSTALL [for install and make selectable]; raises CardError."""
+        """Send INSTALL [for install], and make selectable; raises CardError."""
         wanted = self.instance
-        yield commands.install_for_install(self.load_file, self.module, wanted.aid, wanted.privileges, wanted.parameters)
+        yield commands.install_for_install(
+            self.load_file, self.module, wanted.aid, wanted.privileges, wanted.parameters, selectable=self.selectable
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Personalize:
-    """Store a cardholder's data in an application."""
+    """Store a cardholder's data in an application; the *final* one of several ends with the last block."""
 
     aid: AID
     layout: Layout = field(repr=False)
+    final: bool
     origin: Origin | None
 
     def __str__(self) -> str:
@@ -83,8 +87,7 @@ class Personalize:
 
     def dialogue(self, translate: Translate) -> Dialogue[None]:
         """Send INSTALL [for personalization] and the STORE DATA commands; raises CardError."""
-        yield commands.install_for_personalization(self.aid)
-        yield from store(self.layout, translate)
+        yield from store(self.layout, translate, commands.install_for_personalization(self.aid), final=self.final)
 
 
 PlanStep = Delete | Load | Install | Personalize

@@ -1,7 +1,6 @@
 """Data elements as an issuer names them, turned into what a card stores."""
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -100,7 +99,7 @@ def decode(text: str, encoding: Encoding) -> bytes:
         case Encoding.BASE64:
             try:
                 return base64.b64decode(text, validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise ValueError("not BASE64") from None
 
 

@@ -1,0 +1,373 @@
+"""One card on the simulated encoder, from the blank to the read-back; the world's journal is the witness."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bureau.service.press import Press, StateError, Work
+from hardware.encoders import Tray
+from hardware.encoders.simulator import Simulator
+from hardware.errors import AuthenticationError, CardError, KeyStoreError, MuteCard, PlanError
+from hardware.gp.identity import ANONYMOUS
+from hardware.iso7816 import AID, Command, Response
+from hardware.keys import Algorithm
+from hardware.keystores import KeyId, Mode, Purpose, Transport
+from hardware.keystores.soft import SoftKeyStore
+from hardware.perso.order import Action, ApplicationOrder, DataSet, Element, Instructions, Order
+from hardware.perso.product import Product
+from hardware.perso.steps import Origin
+from tests.hardware import cards
+from tests.hardware.cards import application, catalog, elements, order, step
+
+MASTER = bytes.fromhex("404142434445464748494A4B4C4D4E4F")
+TRANSPORT_KEY = bytes.fromhex("A1A2A3A4A5A6A7A8B1B2B3B4B5B6B7B8")
+IDS = {"SCP02": KeyId("2B02"), "SCP03": KeyId("2B03")}
+TRANSPORT = Transport(key=KeyId("2B01"), cbc=False)
+PIN, PIN_SECRET = "241234FFFFFFFFFF", "55A184D9D81E2F26"
+"""A PIN block, and the same under the transport key (openssl enc -des-ede-ecb -nopad)."""
+APP = "app/A0000000041010/"
+
+
+@pytest.fixture(scope="module")
+def keystore(tmp_path_factory: pytest.TempPathFactory) -> SoftKeyStore:
+    """Return a key store with a master of each cipher and a transport key."""
+    store = SoftKeyStore.create(tmp_path_factory.mktemp("keys") / "keys.json", b"for tests")
+    for name, algorithm in (("SCP02", Algorithm.DES3), ("SCP03", Algorithm.AES)):
+        store.import_key(IDS[name], MASTER, name=name, purpose=Purpose.MASTER, algorithm=algorithm, mode=Mode.TEST)
+    store.import_key(
+        TRANSPORT.key, TRANSPORT_KEY, name="TK", purpose=Purpose.TRANSPORT, algorithm=Algorithm.DES3, mode=Mode.TEST
+    )
+    return store
+
+
+class Station:
+    """A fed simulator that notes every command it is sent."""
+
+    def __init__(self, folder: Path, blank: str, **defect: object) -> None:
+        options = {"blank": blank, "blanks": {"BLUE": 1}, "seed": 1, "defects": {"1": defect}}
+        self.machine = Simulator.start("sim1", options, folder)
+        self.machine.feed("BLUE")
+        self._journal = folder / "sim1.journal"
+        self.sent: list[Command] = []
+        self.answers: dict[int, Response] = {}
+        """Answers by INS that are given in place of the card's."""
+
+    def transmit(self, command: Command) -> Response:
+        self.sent.append(command)
+        response = self.machine.transmit(command)
+        return self.answers.get(command.ins, response)
+
+    @property
+    def names(self) -> list[str]:
+        return [command.name for command in self.sent]
+
+    def memory(self) -> dict[str, Any]:
+        """Return what the chip holds now, from the journal alone."""
+        values: dict[str, Any] = {}
+        for line in self._journal.read_text(encoding="utf-8").splitlines():
+            values.update(json.loads(line).get("set", {}))
+        return {key: value for key, value in values.items() if value is not None}
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
+    """Return a maker of stations."""
+    made: list[Station] = []
+
+    def make(blank: str = "payment-scp02", **defect: object) -> Station:
+        made.append(Station(tmp_path / str(len(made)), blank, **defect))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.machine.close()
+
+
+MakeStation = Callable[..., Station]
+SCP02 = replace(cards.product(), scp="SCP02", i=0x55, kvn=0x20, master=IDS["SCP02"], recipe="emv")
+SCP03 = replace(cards.product(), scp="SCP03", i=0x10, kvn=0x30, master=IDS["SCP03"], recipe="kdf3")
+
+
+def record(*data: Element, instructions: Instructions | None = None) -> Order:
+    """Return a record with one application: LOAD, INSTALL, PERSONALIZE."""
+    steps = (step(Action.LOAD), step(Action.INSTALL), step(Action.PERSONALIZE, instructions=instructions))
+    return order(
+        application(*steps, data=(DataSet(name="X", elements=data or elements(("0101", "700A5A085413330089604111"))),))
+    )
+
+
+def press(
+    at: Station,
+    keystore: SoftKeyStore,
+    given: Order | None = None,
+    product: Product = SCP02,
+    begin: Callable[[], None] | None = None,
+) -> Press:
+    """Make one whole card and return the press."""
+    made = ready(at, keystore, given, product)
+    made.identify()
+    made.open()
+    made.write(begin or (lambda: None))
+    made.verify()
+    return made
+
+
+def ready(at: Station, keystore: SoftKeyStore, given: Order | None = None, product: Product = SCP02) -> Press:
+    work = Work(
+        order=given or record(), catalog=catalog(), product=product, host_challenge=bytes.fromhex("1122334455667788")
+    )
+    return Press(work, keystore, at.transmit)
+
+
+@pytest.mark.parametrize(("blank", "product"), [("payment-scp02", SCP02), ("export-scp03", SCP03)])
+@pytest.mark.parametrize("level", [0x01, 0x03])
+def test_blank_becomes_a_personalized_card(
+    station: MakeStation, keystore: SoftKeyStore, blank: str, product: Product, level: int
+) -> None:
+    """The chip holds load file, application and data; the results say so."""
+    at = station(blank)
+    made = press(at, keystore, record(instructions=Instructions(security_level=level)), product)
+    held = at.memory()
+    assert held["elf/A00000000401"]["state"] == "01"
+    assert (held[APP + "state"], held[APP + "elf"]) == ("0F", "A00000000401")
+    assert held[APP + "dgi/0101"] == "700A5A085413330089604111"
+    assert made.results.reached == {cards.FIRST: 0x0F}
+    assert made.results.steps == {Origin(0, 0): 0x9000, Origin(0, 1): 0x9000, Origin(0, 2): 0x9000}
+    assert made.results.card_state == 0x01
+    assert made.results.identity.kind == "CPLC"
+    (authenticate,) = (command for command in at.sent if command.ins == 0x82)
+    assert authenticate.p1 == level
+
+
+def test_nothing_is_asked_that_needn_t_be(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """A card is the slow part: two commands to identify it, two to open, three to know it, one to verify."""
+    at = station()
+    press(at, keystore)
+    assert at.names == [
+        "SELECT", "GET DATA 9F7F",
+        "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE",
+        "GET STATUS", "GET STATUS", "GET STATUS",
+        "INSTALL [for load]", "LOAD", "INSTALL [for install]", "INSTALL [for personalization]", "STORE DATA",
+        "GET STATUS",
+    ]  # fmt: skip
+
+
+def test_several_applications_are_read_back_at_once(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """One GET STATUS verifies them all."""
+    at = station()
+    second = application(step(Action.INSTALL), aid=cards.SECOND, of=cards.NAMED)
+    made = press(at, keystore, order(record().applications[0], second))
+    assert made.results.reached == {cards.FIRST: 0x0F, cards.SECOND: 0x07}
+    assert at.names[-2:] == ["INSTALL [for install]", "GET STATUS"]
+
+
+@pytest.mark.parametrize(("blank", "product", "blocks"), [("payment-scp02", SCP02, 1), ("export-scp03", SCP03, 2)])
+def test_secret_arrives_in_clear_inside_the_card(
+    station: MakeStation, keystore: SoftKeyStore, blank: str, product: Product, blocks: int
+) -> None:
+    """Translated inside the key store; neither clear value nor transport cryptogram is in any command."""
+    at = station(blank)
+    secret = Element(name="8010", value=PIN_SECRET * blocks, transport=TRANSPORT)
+    counters = elements(("9010", "0303"))
+    instructions = Instructions(encrypted=frozenset({"8010"}), order=("9010",), security_level=0x01)
+    press(at, keystore, record(secret, *counters, instructions=instructions), product)
+    assert at.memory()[APP + "dgi/8010"] == PIN * blocks
+    for command in at.sent:
+        assert PIN not in command.data.hex().upper()
+        assert PIN_SECRET not in command.data.hex().upper()
+
+
+def test_version_control_spares_the_card(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """A chip that doesn't know DGI 0203 is made without it."""
+    at = station(refused_dgis=[0x0203])
+    data = elements(("0101", "7000"), ("0203", "7001"), ("0201", "7002"))
+    made = press(at, keystore, record(*data, instructions=Instructions(version_control=frozenset({"0203"}))))
+    held = at.memory()
+    assert (held[APP + "state"], held[APP + "dgi/0101"], held[APP + "dgi/0201"]) == ("0F", "7000", "7002")
+    assert APP + "dgi/0203" not in held
+    assert made.results.steps[Origin(0, 2)] == 0x9000
+
+
+def test_begin_comes_before_the_first_change(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """Once, after reading and opening; when it is called the chip is untouched."""
+    at, seen = station(), []
+
+    def begin() -> None:
+        seen.append((at.names[-1], "touched" in at.memory()))
+
+    press(at, keystore, begin=begin)
+    assert seen == [("GET STATUS", False)]
+    assert at.memory()["touched"] is True
+
+
+def test_failed_begin_leaves_the_card_untouched(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """The first changing command is never sent."""
+    at = station()
+    made = ready(at, keystore)
+    made.identify()
+    made.open()
+    before, names = at.memory(), at.names
+
+    def begin() -> None:
+        raise RuntimeError("the ledger says no")
+
+    with pytest.raises(RuntimeError, match="the ledger says no"):
+        made.write(begin)
+    assert (at.memory(), at.names) == (before, names)
+
+
+def test_begin_is_called_where_there_is_nothing_to_write(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """A finished card still goes through the ledger's states; nothing is sent to it."""
+    at, begun = station(), []
+    press(at, keystore)
+    sent = len(at.sent)
+    press(at, keystore, begin=lambda: begun.append("begun"))
+    assert begun == ["begun"]
+    assert not any(command.changes_card for command in at.sent[sent:])
+
+
+def test_wrong_keys_never_reach_the_retry_counter(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """The card's cryptogram doesn't verify, so EXTERNAL AUTHENTICATE isn't sent and the blank isn't touched."""
+    at = station(wrong_keys=True)
+    made = ready(at, keystore)
+    made.identify()
+    with pytest.raises(AuthenticationError, match="card cryptogram") as wrong:
+        made.open()
+    assert not wrong.value.refused
+    assert at.names == ["SELECT", "GET DATA 9F7F", "INITIALIZE UPDATE"]
+    held = at.memory()
+    assert held["scp/failures"] == 0
+    assert "touched" not in held
+
+
+def test_refused_host_is_told_apart(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """A refused EXTERNAL AUTHENTICATE has spent a try."""
+    at = station()
+    at.answers[0x82] = Response(b"", 0x6300)
+    made = ready(at, keystore)
+    made.identify()
+    with pytest.raises(AuthenticationError) as refused:
+        made.open()
+    assert refused.value.refused
+
+
+@pytest.mark.parametrize(
+    ("product", "fault", "message"),
+    [
+        (replace(SCP02, scp=None, isd_aid=None, master=None), PlanError, "is no GlobalPlatform card"),
+        (replace(SCP02, master=None), PlanError, "names no master key"),
+        (replace(SCP02, master=KeyId("2BFF")), KeyStoreError, "isn't registered"),
+        (replace(SCP02, level=0x33), PlanError, "level 33 isn't built in"),
+        (replace(SCP02, scp="SCP99"), PlanError, "no secure channel 'SCP99'"),
+    ],
+)
+def test_product_that_cannot_be_opened_is_refused_untouched(
+    station: MakeStation, keystore: SoftKeyStore, product: Product, fault: type[Exception], message: str
+) -> None:
+    """Nothing that changes the card, and no try of its keys."""
+    at = station()
+    made = ready(at, keystore, product=product)
+    made.identify()
+    with pytest.raises(fault, match=message):
+        made.open()
+    assert "touched" not in at.memory()
+    assert "EXTERNAL AUTHENTICATE" not in at.names
+
+
+def test_native_card_is_asked_nothing(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """A GlobalPlatform command means something else to it, or nothing."""
+    at = station()
+    assert ready(at, keystore, product=replace(SCP02, scp=None, isd_aid=None, master=None)).identify() == ANONYMOUS
+    assert at.sent == []
+
+
+def test_card_of_another_security_domain_is_refused(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """SELECT finds it out before the keys are tried."""
+    at = station()
+    with pytest.raises(CardError, match="SELECT: 6A82"):
+        ready(at, keystore, product=replace(SCP02, isd_aid=AID(bytes.fromhex("A000000003000000")))).identify()
+
+
+def test_plan_that_cannot_be_made_leaves_the_card_untouched(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """Requirement 01 on a card that has it, where the product allows no replacement."""
+    at = station()
+    press(at, keystore)
+    before = at.memory()
+    again = order(ApplicationOrder(aid=cards.FIRST, profile=cards.DGIS, steps=(step(Action.LOAD, mandatory=True),)))
+    made = ready(at, keystore, again)
+    with pytest.raises(PlanError, match="doesn't allow it to be made again"):
+        made.open()
+    assert {**at.memory(), "scp/sequence": 0} == {**before, "scp/sequence": 0}
+
+
+def test_replaceable_card_is_made_anew(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """DELETE, LOAD, INSTALL, PERSONALIZE: the old data are gone."""
+    at = station()
+    press(at, keystore)
+    steps = (step(Action.LOAD, mandatory=True), step(Action.PERSONALIZE))
+    again = order(application(*steps, data=(DataSet(name="X", elements=elements(("0201", "7000"))),)))
+    press(at, keystore, again, replace(SCP02, replace=True))
+    held = at.memory()
+    assert "DELETE" in at.names
+    assert {key for key in held if key.startswith(APP + "dgi")} == {APP + "dgi/0201"}
+
+
+def test_refusal_is_noted_at_its_step(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """The steps before it are done, the failed one has its status word, those after it have none."""
+    at = station(memory=100)
+    made = ready(at, keystore)
+    made.identify()
+    made.open()
+    with pytest.raises(CardError, match="LOAD: 6A84"):
+        made.write(lambda: None)
+    assert made.results.steps == {Origin(0, 0): 0x6A84}
+    assert at.names[-1] == "LOAD"
+
+
+def test_lost_answer_has_no_status_word(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """Nobody knows whether the eleventh command, INSTALL [for personalization], was carried out."""
+    at = station(mute_after=11)
+    made = ready(at, keystore)
+    made.identify()
+    made.open()
+    with pytest.raises(MuteCard, match=r"INSTALL \[for personalization\]"):
+        made.write(lambda: None)
+    assert made.results.steps == {Origin(0, 0): 0x9000, Origin(0, 1): 0x9000}
+    at.machine.eject(Tray.REJECT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("E30D4F07A00000000410109F700107", "A0000000041010 is in state 07 and must be in state 0F"),
+        ("E30D4F07A00000000410109F70018F", "A0000000041010 is in state 8F and must be in state 0F"),
+        ("E30D4F07A00000000410209F70010F", "A0000000041010 is absent and must be in state 0F"),
+        ("", "A0000000041010 is absent and must be in state 0F"),
+    ],
+)
+def test_state_read_back_wrong_is_no_good_card(
+    station: MakeStation, keystore: SoftKeyStore, answer: str, message: str
+) -> None:
+    """Whatever the steps' status words said; what was found is kept for the audit trail."""
+    at = station()
+    made = ready(at, keystore)
+    made.identify()
+    made.open()
+    made.write(lambda: None)
+    at.answers[0xF2] = Response(bytes.fromhex(answer), 0x9000 if answer else 0x6A88)
+    with pytest.raises(StateError, match=message):
+        made.verify()
+    state = None if "absent" in message else int(message.split()[4], 16)
+    assert made.results.reached == ({} if state is None else {cards.FIRST: state})
+
+
+def test_results_and_work_print_no_value(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """Neither a session key nor a cardholder's value."""
+    at = station()
+    made = press(at, keystore)
+    shown = (repr(made.results) + repr(record()) + repr(at.sent)).upper()
+    assert "5413330089604111" not in shown

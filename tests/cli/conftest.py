@@ -1,0 +1,86 @@
+"""The bureau command as a person types it, in a home of its own."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bureau.cli import main
+
+DEMO = Path(__file__).parents[2] / "config" / "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+
+Bureau = Callable[..., Said]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment that names a home which doesn't exist yet, and a passphrase."""
+    _environment(tmp_path, monkeypatch)
+    return tmp_path / "home"
+
+
+def _environment(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    passphrase = folder / "passphrase"
+    passphrase.touch(mode=0o600)
+    passphrase.write_text("correct horse battery staple\n")
+    for name, value in {
+        "BUREAU_HOME": str(folder / "home"),
+        "BUREAU_PASSPHRASE_FILE": str(passphrase),
+        "BUREAU_USER": "anna",
+        "BUREAU_LEDGER_URL": "",
+        "BUREAU_BROKER_URL": "",
+        "BUREAU_STATIONS": "",
+        "BUREAU_PLANT_TZ": "Europe/Berlin",
+    }.items():
+        patch.setenv(name, value)
+
+
+@pytest.fixture
+def bureau(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bureau:
+    """Type a command; the exit status is what a shell would see."""
+
+    def typed(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["bureau", *words])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        said = capsys.readouterr()
+        return Said(status, said.out, said.err)
+
+    return typed
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the shipped profiles, the test keys and the demo's encoders, made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        _environment(folder, patch)
+        for words in (("migrate",), ("keys", "import-test"), ("profiles", "add", "--shipped")):
+            patch.setattr(sys, "argv", ["bureau", *words])
+            main()
+    (folder / "home" / "stations.toml").write_text((DEMO / "stations.toml").read_text())
+    return folder / "home"
+
+
+@pytest.fixture
+def founded(bureau: Bureau, home: Path, model: Path) -> Bureau:
+    """The same, in a home where everything is registered."""
+    shutil.copytree(model, home)
+    return bureau
