@@ -6,6 +6,8 @@ import pytest
 
 from tests.hardware.vectors import Combination, combination, not_reproduced, simulator_only, without_handshake
 
+pytest_plugins = ("tests.e2e.counting",)
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List what rests on the simulated card alone, so that no one takes it for proven against others' values."""

@@ -1,5 +1,6 @@
 """One card: claimed, pressed, settled. Every ending has its place in the ledger and its tray on the machine."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -42,7 +43,8 @@ def encode(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:
     """Make the claimed card on the next blank of *machine*."""
     fed = machine.feed(claim.stock)
     if fed is None:
-        claims.unclaim(plant.ledger, claim, plant.clock())
+        with suppress(FenceError):  # a lease that is over has been taken back already
+            claims.unclaim(plant.ledger, claim, plant.clock())
         return Ended(tray=None)
     ended, making = Ended(tray=Tray.REJECT), _Making(plant, machine, claim, work, position=fed[0])
     try:

@@ -3,11 +3,12 @@
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from bureau.errors import BureauError
+from bureau.errors import BureauError, FenceError
 from bureau.ledger import claims, encoders, reaping
 from bureau.models import AttemptOutcome, BatchId, EncoderId
 from bureau.service import encode
@@ -105,7 +106,8 @@ def _one(plant: Plant, config: EncoderConfig, machine: Encoder, claim: claims.Cl
         work = encode.prepare(plant, config, claim)
     except (BureauError, HardwareError, ValueError) as fault:
         log.error("record_not_prepared", card=claim.card, cause=str(fault))
-        claims.unclaim(plant.ledger, claim, plant.clock(), fault=str(fault))
+        with suppress(FenceError):
+            claims.unclaim(plant.ledger, claim, plant.clock(), fault=str(fault))
         if isinstance(fault, KeyStoreError):
             encoders.hold(plant.ledger, claim.encoder, str(fault), claim.encoder, plant.clock())
         return None

@@ -1,6 +1,7 @@
 """What is wrong with an order before any card is touched."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ from hardware.perso.layout import layout
 from hardware.perso.order import Action, ApplicationOrder, Element, Instructions, Order, Step, Target, TargetState, UniqueID
 from hardware.perso.product import Product
 from hardware.perso.profiles import ApplicationProfile, CardProfile
-from hardware.perso.values import Coded, code, described, elements
+from hardware.perso.values import Coded, Places, code, described, elements
 
 LEVELS: Final = (0x01, 0x03)
 """Security levels that the secure channels offer."""
@@ -130,28 +131,29 @@ def _step(
 
 
 def _instructions(instructions: Instructions, values: list[Coded], dek_block: int) -> Iterator[Found]:
+    places = Places(values)
     grouped = [name for names in instructions.groups for name in names]
-    yield from _names("ORDER", list(instructions.order), values)
-    yield from _names("GROUP", grouped, values)
-    for value in values:
-        if any(map(value.is_called, instructions.version_control)) and any(map(value.is_called, grouped)):
-            yield value.name, "VERCNTL and GROUP both name it, but a VERCNTL element travels alone", False
+    yield from _names("ORDER", instructions.order, values, places)
+    yield from _names("GROUP", grouped, values, places)
+    for place in sorted(set(places.of(instructions.version_control)) & set(places.of(grouped))):
+        yield values[place].name, "VERCNTL and GROUP both name it, but a VERCNTL element travels alone", False
     for name in sorted(instructions.encrypted):
-        if not any(value.is_called(name) for value in values):
+        if not places.of([name]):
             yield name, "ENC names it and the record lacks it", True
-    for value in values:
-        yield from _secrecy(value, listed=any(map(value.is_called, instructions.encrypted)), dek_block=dek_block)
+    listed = set(places.of(instructions.encrypted))
+    for place, value in enumerate(values):
+        yield from _secrecy(value, listed=place in listed, dek_block=dek_block)
     if instructions.update_cplc:
         yield "UPDATECPLC", "this engine doesn't write the CPLC", False
 
 
-def _names(instruction: str, names: list[str], values: list[Coded]) -> Iterator[Found]:
+def _names(instruction: str, names: Sequence[str], values: list[Coded], places: Places) -> Iterator[Found]:
     for name in dict.fromkeys(names):
-        if not any(value.is_called(name) for value in values):
+        if not places.of([name]):
             yield name, f"{instruction} names it and the record lacks it", False
-    for value in values:
-        if sum(map(value.is_called, names)) > 1:
-            yield value.name, f"{instruction} names it twice", False
+    for place, times in Counter(places.of(names)).items():
+        if times > 1:
+            yield values[place].name, f"{instruction} names it twice", False
 
 
 def _secrecy(value: Coded, *, listed: bool, dek_block: int) -> Iterator[Found]:

@@ -12,7 +12,7 @@ from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Transport
 from hardware.perso.order import Instructions
 from hardware.perso.profiles import TagEncoding
-from hardware.perso.values import STRUCTURE, Coded
+from hardware.perso.values import STRUCTURE, Coded, Places
 
 CLEAR, MIXED, ENCRYPTED = 0x00, 0x20, 0x60
 """P1 b7b6 of STORE DATA (GPCS table 11-90): none, application dependent, all encrypted."""
@@ -116,23 +116,25 @@ def _runs(blocks: Sequence[Block]) -> Iterator[tuple[Block, ...]]:
 
 
 def _ordered(items: Sequence[Coded], instructions: Instructions) -> list[Coded]:
-    first = [at for name in instructions.order for at, item in enumerate(items) if item.is_called(name)]
+    first = Places(items).of(instructions.order)
     if len(set(first)) < len(first):
         raise ValueError("ORDER names an element twice")
     return [items[at] for at in first] + [item for at, item in enumerate(items) if at not in first]
 
 
 def _units(items: Sequence[Coded], instructions: Instructions) -> Iterator[_Unit]:
-    groups = [[at for at, item in enumerate(items) if any(map(item.is_called, names))] for names in instructions.groups]
+    places = Places(items)
+    groups = [sorted(set(places.of(names))) for names in instructions.groups]
     grouped = [at for group in groups for at in group]
+    in_order, version_control = set(places.of(instructions.order)), set(places.of(instructions.version_control))
     if len(set(grouped)) < len(grouped):
         raise ValueError("GROUP names an element twice")
     for group in groups:
         for at in set(range(group[0], group[-1])).difference(group) if group else ():
-            if any(map(items[at].is_called, instructions.order)):
+            if at in in_order:
                 raise ValueError(f"a group would travel before {items[at].name}, which ORDER puts between its members")
     for place, item in enumerate(items):
-        refusable = any(map(item.is_called, instructions.version_control))
+        refusable = place in version_control
         members = next((group for group in groups if place in group), [place])
         if refusable and place in grouped:
             raise ValueError(f"VERCNTL and GROUP both name {item.name}, but a VERCNTL element travels alone")

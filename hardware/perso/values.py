@@ -1,7 +1,7 @@
 """Data elements as an issuer names them, turned into what a card stores."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,10 +21,6 @@ class Coded:
     value: bytes = field(repr=False)
     transport: Transport | None
 
-    def is_called(self, name: str) -> bool:
-        """Return whether the device instructions mean this value by *name*: its own, or its tag in hex."""
-        return name in (self.name, f"{self.tag:04X}", f"{self.tag:02X}")
-
     def serialised(self, value: bytes) -> bytes:
         """Return tag, length and *value* in this element's structure."""
         if self.structure is TagEncoding.DGI:
@@ -36,6 +32,20 @@ class Coded:
 
 STRUCTURE: Final = {TagEncoding.DGI: 0x08, TagEncoding.EMV: 0x10, TagEncoding.L16: 0x00}
 """P1 b5b4 of STORE DATA (GPCS table 11-90)."""
+
+
+class Places:
+    """Where each of some values stands, by what the device instructions may call it: its name, or its tag in hex."""
+
+    def __init__(self, values: Sequence[Coded]) -> None:
+        self._by_name: dict[str, list[int]] = {}
+        for place, value in enumerate(values):
+            for name in {value.name, f"{value.tag:04X}", f"{value.tag:02X}"}:
+                self._by_name.setdefault(name, []).append(place)
+
+    def of(self, names: Iterable[str]) -> list[int]:
+        """Return the places of what *names* call, in the order of the names; what nobody has is left out."""
+        return [place for name in names for place in self._by_name.get(name, ())]
 
 
 def elements(application: ApplicationOrder, step: Step) -> tuple[Element, ...]:

@@ -4,7 +4,7 @@ import pytest
 
 from hardware.perso.order import Action, DataSet
 from hardware.perso.profiles import DataElement, Encoding, TagEncoding
-from hardware.perso.values import Coded, code, coded, decode, elements
+from hardware.perso.values import Coded, Places, code, coded, decode, elements
 from tests.hardware.cards import NAMES, TRANSPORT, application, described, step
 from tests.hardware.cards import elements as pairs
 
@@ -79,7 +79,7 @@ def test_structure_has_its_own_lengths(structure: TagEncoding, tag: int, size: i
 def test_element_is_called_by_name_or_tag(name: str, *, called: bool) -> None:
     """Instructions may say either."""
     value = Coded(name="PAN", tag=0x5A, structure=TagEncoding.EMV, value=b"", transport=None)
-    assert value.is_called(name) is called
+    assert Places([value]).of([name]) == ([0] if called else [])
 
 
 def test_data_without_element_list_are_dgis() -> None:

@@ -1,0 +1,181 @@
+"""What becomes of a record, its plastic and the encoder when a blank or a card isn't as it should be."""
+
+from dataclasses import replace
+
+import pytest
+
+from bureau.ledger import encoders
+from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, JobId
+from hardware.encoders.simulator import Simulator
+from hardware.iso7816 import Command, Response
+from tests.e2e import expected, worlds
+from tests.e2e.bureaus import Bureau, Station
+from tests.e2e.expected import SINGLE
+
+RECORD = expected.cards(SINGLE)[0]
+SOUND = Station(name="sim1", seed=1)
+GOOD = ("good", "good")
+
+
+class Recording(Simulator):
+    """A simulator that notes the commands it is given."""
+
+    sent: list[str]
+
+    def transmit(self, command: Command) -> Response:
+        """Exchange one command."""
+        self.sent.append(command.name)
+        return super().transmit(command)
+
+
+def ended(bureau: Bureau, job: JobId) -> tuple[CardState, list[tuple[int | None, AttemptOutcome]]]:
+    """Return the state of the job's only record and the position and outcome of each of its plastics."""
+    (card,) = bureau.cards(job)
+    return card.state, [(attempt.position, attempt.outcome) for attempt in bureau.attempts(card)]
+
+
+def causes(bureau: Bureau, job: JobId) -> list[str]:
+    """Return why each plastic of the job's only record ended as it did."""
+    (card,) = bureau.cards(job)
+    return [attempt.cause or "" for attempt in bureau.attempts(card)]
+
+
+def trays(bureau: Bureau) -> dict[int, object]:
+    """Return where each plastic lies."""
+    return {plastic.position: plastic.tray for plastic in bureau.plastics()}
+
+
+def line(bureau: Bureau) -> EncoderState:
+    """Return whether the only encoder may take cards."""
+    with bureau.plant.ledger.read() as connection:
+        return encoders.machine(connection, EncoderId("sim1")).state
+
+
+def assert_counted(bureau: Bureau, job: JobId, **wanted: int) -> None:
+    """Assert both balances: every record and every plastic that the world fed is counted, and *wanted* are all there are."""
+    (balance,) = bureau.balances(job)
+    counted = {"good_plastics", "spoiled", "mute", "unknown", "returned"}
+    assert {name: getattr(balance, name) for name in counted} == dict.fromkeys(counted, 0) | wanted
+    assert balance.records_in == balance.good + balance.scrapped + balance.withdrawn + balance.open
+    assert balance.stock_balances
+    assert balance.drawn == len(bureau.plastics())
+
+
+def faulty(bureau: Bureau, defects: dict[int, str], station: Station = SOUND) -> JobId:
+    """Release the single card to one encoder whose plastics have these defects, and let it work."""
+    bureau.equip(replace(station, defects=defects))
+    (job,) = bureau.take(SINGLE)
+    bureau.run()
+    return job
+
+
+def test_a_dead_blank_is_mute_and_the_record_goes_to_the_next(bureau: Bureau) -> None:
+    """A blank that doesn't answer to reset is counted as mute and rejected; the record isn't harmed."""
+    job = faulty(bureau, {1: "dead = true"})
+    assert ended(bureau, job) == ("good", [(1, "mute"), (2, "good")])
+    assert trays(bureau) == {1: "reject", 2: "good"}
+    assert_counted(bureau, job, mute=1, good_plastics=1)
+
+
+def test_a_blank_with_foreign_keys_is_returned_with_its_retry_counter_whole(bureau: Bureau) -> None:
+    """Where the card cryptogram doesn't verify, EXTERNAL AUTHENTICATE is never sent, and the next blank is taken."""
+    bureau.equip(replace(SOUND, defects={1: "wrong_keys = true"}))
+    (job,) = bureau.take(SINGLE)
+    machine = bureau.start("sim1", Recording.start)
+    assert isinstance(machine, Recording)
+    machine.sent = []
+    bureau.run()
+    assert ended(bureau, job) == ("good", [(1, "returned"), (2, "good")])
+    assert causes(bureau, job)[0].startswith("key: ")
+    assert trays(bureau) == {1: "returned", 2: "good"}
+    assert machine.sent.count("INITIALIZE UPDATE") == 2
+    assert machine.sent.count("EXTERNAL AUTHENTICATE") == 1
+    assert not bureau.plastics()[0].touched
+    assert bureau.plastics()[0].memory["scp/failures"] == 0
+    assert worlds.headers(bureau.worlds, "sim1", 1) == []
+    assert_counted(bureau, job, returned=1, good_plastics=1)
+
+
+def test_three_foreign_blanks_in_a_row_hold_the_encoder(bureau: Bureau) -> None:
+    """The third wrong key in a row holds the line, and a fourth blank is never fed."""
+    job = faulty(bureau, dict.fromkeys((1, 2, 3, 4), "wrong_keys = true"))
+    assert line(bureau) is EncoderState.HELD
+    assert ended(bureau, job) == ("ready", [(1, "returned"), (2, "returned"), (3, "returned")])
+    assert trays(bureau) == dict.fromkeys((1, 2, 3), "returned")
+    assert not bureau.touched()
+    assert_counted(bureau, job, returned=3)
+
+
+def test_a_card_that_opens_forgives_the_strikes_before(bureau: Bureau) -> None:
+    """Two foreign blanks, a good card, two more: never three in a row, so the line stays open."""
+    bureau.equip(replace(SOUND, defects=dict.fromkeys((1, 2, 4, 5), "wrong_keys = true")))
+    bureau.take(SINGLE, expected.PAYMENT)
+    assert bureau.run() > 8
+    assert line(bureau) is EncoderState.OPEN
+    assert {position for position, tray in trays(bureau).items() if tray == "returned"} == {1, 2, 4, 5}
+
+
+@pytest.mark.parametrize("defect", ["mute_at = 20", "mute_after = 20"], ids=["before executing", "after executing"])
+def test_a_card_that_falls_silent_while_written_is_suspect(bureau: Bureau, defect: str) -> None:
+    """A lost answer leaves the record suspect and its plastic unknown; nothing is tried again."""
+    job = faulty(bureau, {1: defect})
+    assert ended(bureau, job) == ("suspect", [(1, "unknown")])
+    assert trays(bureau) == {1: "reject"}
+    assert "doesn't answer" in causes(bureau, job)[0]
+    assert_counted(bureau, job, unknown=1)
+
+
+@pytest.mark.parametrize("command", [1, 2, 3, 4])
+def test_a_card_that_falls_silent_before_it_is_written_is_mute(bureau: Bureau, command: int) -> None:
+    """Until the first command that changes the card, silence costs a blank and no record."""
+    job = faulty(bureau, {1: f"mute_at = {command}"})
+    assert ended(bureau, job) == ("good", [(1, "mute"), (2, "good")])
+    assert not bureau.plastics()[0].touched
+    assert trays(bureau) == {1: "reject", 2: "good"}
+    assert_counted(bureau, job, mute=1, good_plastics=1)
+
+
+def test_a_card_without_memory_is_rejected_with_its_cause(bureau: Bureau) -> None:
+    """A refusal by status word while writing rejects the record and spoils the plastic."""
+    job = faulty(bureau, {1: "memory = 100"})
+    assert ended(bureau, job) == ("rejected", [(1, "spoiled")])
+    assert "6A84 not enough memory" in causes(bureau, job)[0]
+    assert trays(bureau) == {1: "reject"}
+    assert_counted(bureau, job, spoiled=1)
+
+
+def test_a_refused_version_control_dgi_spoils_nothing(bureau: Bureau) -> None:
+    """A DGI that VERCNTL names may be refused: the card is good, holds all others and lacks this one."""
+    job = faulty(bureau, {1: "refused_dgis = [0x0203]"})
+    assert ended(bureau, job) == ("good", [(1, "good")])
+    wanted = {name: value for name, value in RECORD.contents.items() if not name.endswith("dgi/0203")}
+    assert len(wanted) == len(RECORD.contents) - 1
+    assert bureau.plastics()[0].contents == wanted
+    assert_counted(bureau, job, good_plastics=1)
+
+
+def test_any_other_refused_dgi_rejects_the_card(bureau: Bureau) -> None:
+    """A DGI that VERCNTL doesn't name must be taken."""
+    job = faulty(bureau, {1: "refused_dgis = [0x0201]"})
+    assert ended(bureau, job) == ("rejected", [(1, "spoiled")])
+    assert "STORE DATA: 6A88" in causes(bureau, job)[0]
+    assert trays(bureau) == {1: "reject"}
+    assert_counted(bureau, job, spoiled=1)
+
+
+def test_a_blank_of_another_product_is_returned(bureau: Bureau) -> None:
+    """A blank whose ATR isn't the product's is not spoken to; after three of them the record is held back."""
+    job = faulty(bureau, {}, Station(name="sim1", seed=1, blank="export-scp03"))
+    assert ended(bureau, job) == ("ready", [(1, "returned"), (2, "returned"), (3, "returned")])
+    assert all("ATR" in cause for cause in causes(bureau, job))
+    assert trays(bureau) == dict.fromkeys((1, 2, 3), "returned")
+    assert "came back 3 times" in (bureau.cards(job)[0].held or "")
+    assert_counted(bureau, job, returned=3)
+
+
+def test_an_empty_hopper_holds_the_line_and_keeps_the_record(bureau: Bureau) -> None:
+    """Without blanks nothing is claimed, and the operator is told."""
+    job = faulty(bureau, {}, replace(SOUND, blanks={"PLASTIC-BLUE": 0}))
+    assert line(bureau) is EncoderState.HELD
+    assert ended(bureau, job) == ("ready", [])
+    assert_counted(bureau, job)
