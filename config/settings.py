@@ -58,6 +58,16 @@ class Settings:
         return self.home / "broker.url"
 
     @property
+    def has_own_broker(self) -> bool:
+        """Whether the broker's address is the one that `bureau up` left, perhaps before it was killed."""
+        return self.broker_url is not None and self.broker_url == _own_broker(self.home)
+
+    @property
+    def lock(self) -> Path:
+        """What `bureau up` locks while it runs."""
+        return self.home / "up.lock"
+
+    @property
     def logs(self) -> Path:
         """Where `bureau up` keeps its processes' logs."""
         return self.home / "log"
@@ -101,6 +111,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "BUREAU_USER": settings.user,
     }
     return os.environ | written
+
+
+def work_for(encoder: str | None) -> None:
+    """Write into this process's environment which encoder is its own."""
+    os.environ["BUREAU_ENCODER"] = encoder or ""
 
 
 def _own_broker(home: Path) -> str | None:

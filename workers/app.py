@@ -5,17 +5,17 @@ from typing import Final
 from celery import Celery
 
 from config import settings
+from workers.queues import OFFICE
 
-OFFICE: Final = "office"
-"""The queue of feed, reap and purge."""
-LINE: Final = "line."
-"""Prefix of an encoder's own queue."""
-POOL: Final = "pool."
-"""Prefix of the queue that all open encoders of a pool listen to."""
+FIRST: Final = 0
+"""The priority of a message that a worker gets before all others: where its line says to listen."""
+WORK: Final = 5
+"""The priority of all other messages; the ledger ranks the jobs, and a wake-up names none."""
 
 app = Celery("bureau", broker=settings.current().broker_url, include=["workers.tasks", "workers.lines"])
 app.conf.update(
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
     broker_transport_options={
         "queue_order_strategy": "priority",
         "priority_steps": list(range(10)),
@@ -29,15 +29,18 @@ app.conf.update(
     task_reject_on_worker_lost=False,
     task_ignore_result=True,
     task_default_queue=OFFICE,
-    task_default_priority=5,
+    task_default_priority=WORK,
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
-    worker_send_task_events=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
+    worker_proc_alive_timeout=settings.current().lease.total_seconds() + 60,  # a child waits for its machine meanwhile
+    worker_redirect_stdouts=False,
+    worker_send_task_events=False,
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
-        "feed": {"task": "workers.tasks.feed", "schedule": 15.0},
-        "reap": {"task": "workers.tasks.reap", "schedule": 5.0},
-        "purge": {"task": "workers.tasks.purge", "schedule": 60.0},
+        name: {"task": f"workers.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
+        for name, seconds in (("feed", 15.0), ("reap", 5.0), ("purge", 60.0))
     },
 )

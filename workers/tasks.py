@@ -3,88 +3,59 @@
 A message carries ids only and means "look at the ledger": losing or doubling one is harmless.
 """
 
+import os
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 import structlog
 from celery import signals
 
 from bureau.ledger import encoders, reaping
-from bureau.models import EncoderId, Pool
+from bureau.models import EncoderId
 from bureau.service import operate, report
 from bureau.service import stint as stints
-from bureau.service.plant import Plant
-from config import logging, settings
-from hardware.encoders import Encoder
-from workers import lines, wake
+from config import logging
+from workers import lines, process, wake
 from workers.app import app
+from workers.station import machine, plant
 
 log = structlog.get_logger(__name__)
 
 
-@cache
-def plant() -> Plant:
-    """Return this process's own Plant; made after the fork."""
-    return Plant(settings.current())
-
-
-@cache
-def machine(name: EncoderId) -> Encoder:
-    """Return this process's machine, started once; raises BureauError, HardwareError, ValueError."""
-    return stints.start(plant(), name)
-
-
 @signals.setup_logging.connect
-def set_up_logging(**_signal: Any) -> None:
-    """Log through structlog, whose fields are on an allow-list, instead of Celery's own format."""
+def set_up_logging(**_signal: object) -> None:
+    """Log through structlog, whose fields are on an allow-list, instead of in Celery's own format."""
     logging.configure()
-
-
-@signals.worker_init.connect
-def log_start(**_signal: Any) -> None:
-    """Write down in the parent, before it forks, that an encoder's worker started: its line is held from now on."""
-    now = settings.current()
-    if now.encoder is None:
-        return
-    own = Plant(now)
-    encoders.start(own.ledger, own.encoder(EncoderId(now.encoder)).machine, own.clock())
-    own.ledger.close()
-
-
-@signals.worker_process_init.connect
-def warm_up(**_signal: Any) -> None:
-    """Open the key store and the machine before there is a card to make."""
-    structlog.contextvars.bind_contextvars(encoder=settings.current().encoder)
-    _ = plant().ledger
-    if (name := plant().settings.encoder) is not None:
-        machine(EncoderId(name))
+    logging.route()
 
 
 @app.task
 def stint(pool: str) -> None:
     """Encode cards on this worker's encoder until it finds none or its time is up; delivered twice, none is made twice."""
     name = EncoderId(plant().settings.encoder or "")
-    log.info("stint_started", pool=pool)
-    claimed = stints.stint(plant(), machine(name), name, stopping=lines.stopping, closed=lambda _batch: purge.delay())
-    log.info("stint_ended", pool=pool, cards=claimed)
+    with process.outliving(lines.parent()):
+        claimed = stints.stint(plant(), machine(name), name, stopping=lines.stopping, closed=wake.closed)
+    if claimed:
+        log.info("stint_ended", pool=pool, cards=claimed)
     if claimed and not lines.stopping():
         operate.wake_pools(plant(), wake.pool)
 
 
 @signals.task_failure.connect(sender=stint)
-def hold(exception: BaseException, **_signal: Any) -> None:
-    """Hold an encoder whose stint failed in a way that nobody foresaw: the next card would fare no better."""
+def hold(exception: BaseException, **_signal: object) -> None:
+    """Hold an encoder whose stint failed in a way that nobody foresaw: the next card would fare no better.
+
+    Celery tells of a child that died in the parent, which must not open the ledger; it says nothing about the software.
+    """
     name = plant().settings.encoder
-    if name is not None:
+    if name is not None and os.getpid() != lines.parent():
         reason = f"the software failed: {type(exception).__name__}; see log/{name}.log"
-        encoders.hold(plant().ledger, EncoderId(name), reason, "office", plant().clock())
+        encoders.hold(plant().ledger, EncoderId(name), reason, name, plant().clock())
 
 
 @app.task
-def line(encoder: str, pools: Sequence[str]) -> None:
-    """Confirm in the ledger that this worker's parent listens to *pools*: it changed over on receiving this message."""
-    encoders.listens(plant().ledger, EncoderId(encoder), tuple(map(Pool, pools)), plant().clock())
+def line(encoder: str, pools: Sequence[str]) -> None:  # noqa: ARG001 - the parent reads the pools as the message arrives
+    """Confirm in the ledger which pools this worker's parent listens to: it changed over on receiving this message."""
+    encoders.listens(plant().ledger, EncoderId(encoder), lines.listening(), plant().clock())
 
 
 @app.task

@@ -30,9 +30,9 @@ DEMO: Final = resources.files("config") / "demo"
 
 @click.command("demo")
 def demo_command() -> None:
-    """Make the cards of three sample files on four simulated encoders, from nothing.
+    """Make the cards of three sample files, from nothing.
 
-    Everything the demo makes is in a new directory .bureau/demo-N, which it prints; nothing else is touched.
+    Four simulated encoders make them. Everything the demo makes is in a new directory .bureau/demo-N, which it prints; nothing else is touched.
     """
     home = _new_home()
     note(f"the demo's bureau is {home}")
@@ -47,7 +47,7 @@ def demo_command() -> None:
                 return all(_is_done(job) for job in _jobs(plant))
 
             bureau.keep(done=done)
-    _tell(plant)
+        _tell(plant)
 
 
 def _take_in(plant: Plant, home: Path) -> None:

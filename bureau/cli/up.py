@@ -31,9 +31,9 @@ START_SECONDS: Final = 60.0
 @click.option("--open", "open_", is_flag=True, help="Open the line of every encoder; otherwise they start held.")
 @click.argument("encoders", nargs=-1, metavar="[ENCODER...]")
 def up_command(open_: bool, encoders: tuple[str, ...]) -> None:
-    """Run broker, one worker for each encoder (or those named), the office and beat, until Ctrl-C.
+    """Run the bureau until Ctrl-C.
 
-    Ctrl-C and SIGTERM finish the cards in hand and start nothing new. Logs are under BUREAU_HOME/log.
+    That is a broker, one worker for each encoder (or those named), the office and beat. Ctrl-C and SIGTERM finish the cards in hand and start nothing new. Logs are under BUREAU_HOME/log.
     """
     plant = session.plant()
     check(plant)
