@@ -1,6 +1,7 @@
 """The demo command: the main job from nothing, in a folder of its own."""
 
 import secrets
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -16,7 +17,7 @@ from bureau.cli.jobs import jobs_rows
 from bureau.cli.output import err, listing, note, say
 from bureau.ledger import views
 from bureau.ledger.views import JobView
-from bureau.models import FINAL, CardState, JobId, JobState
+from bureau.models import CardState, JobId, JobState
 from bureau.service import operate, register
 from bureau.service.plant import Plant, no_wake
 from bureau.service.submit import submit
@@ -32,7 +33,8 @@ DEMO: Final = resources.files("config") / "demo"
 def demo_command() -> None:
     """Make the cards of three sample files, from nothing.
 
-    Four simulated encoders make them. Everything the demo makes is in a new directory .bureau/demo-N, which it prints; nothing else is touched.
+    Four simulated encoders make them. Everything that the demo makes is in a new directory .bureau/demo-N, which it prints;
+    nothing else is touched.
     """
     home = _new_home()
     note(f"the demo's bureau is {home}")
@@ -44,7 +46,7 @@ def demo_command() -> None:
 
             def done() -> bool:
                 live.update(picture(plant.ledger), refresh=True)
-                return all(_is_done(job) for job in _jobs(plant))
+                return _is_done(_jobs(plant))
 
             bureau.keep(done=done)
         _tell(plant)
@@ -70,7 +72,12 @@ def _tell(plant: Plant) -> None:
     say(f"audit trails for the issuers: {plant.settings.trails}")
     for trail in sorted(plant.settings.trails.rglob("*.xml")):
         say(f"  {trail.relative_to(plant.settings.trails)}")
-    say(f"look around with: BUREAU_HOME={plant.settings.home} .venv/bin/bureau cards 1")
+    say(
+        f"look around with: export BUREAU_HOME={plant.settings.home} BUREAU_PASSPHRASE_FILE={plant.settings.passphrase_file}"
+    )
+    say(
+        f"                  {Path(sys.executable).with_name('bureau')} cards 1     (and job, encoders, report, audit: --help)"
+    )
     if good != records:
         raise click.exceptions.Exit(1)
 
@@ -80,10 +87,20 @@ def _jobs(plant: Plant) -> Sequence[JobView]:
         return views.list_jobs(connection)
 
 
-def _is_done(job: JobView) -> bool:
-    """Return whether nothing more will happen by itself: the trail is written, or a person must decide."""
-    waiting = sum(count for state, count in job.counts.items() if state not in FINAL)
-    return job.state in (JobState.REPORTED, JobState.PURGED) or (waiting > 0 and bool(job.waits))
+def _is_done(jobs: Sequence[JobView]) -> bool:
+    """Return whether nothing more will happen by itself: every trail is written, or a person must decide."""
+    stuck = {job.batch for job in jobs if _waits_for_a_person(job)}
+    answered = (JobState.REPORTED, JobState.PURGED)
+    return all(job.state in answered or (job.batch in stuck and not _is_under_way(job)) for job in jobs)
+
+
+def _waits_for_a_person(job: JobView) -> bool:
+    return bool(job.counts[CardState.REJECTED] or job.counts[CardState.SUSPECT] or job.waits)
+
+
+def _is_under_way(job: JobView) -> bool:
+    in_hand = sum(job.counts[state] for state in (CardState.LEASED, CardState.WRITING, CardState.VERIFYING))
+    return bool(in_hand or (job.counts[CardState.READY] and not job.waits))
 
 
 def _submit(plant: Plant, home: Path, sample: str) -> tuple[Sequence[JobId], int]:

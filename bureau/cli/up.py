@@ -33,7 +33,8 @@ START_SECONDS: Final = 60.0
 def up_command(open_: bool, encoders: tuple[str, ...]) -> None:
     """Run the bureau until Ctrl-C.
 
-    That is a broker, one worker for each encoder (or those named), the office and beat. Ctrl-C and SIGTERM finish the cards in hand and start nothing new. Logs are under BUREAU_HOME/log.
+    That is a broker, one worker for each encoder (or those named), the office and beat. Ctrl-C and SIGTERM finish the cards
+    in hand and start nothing new. Logs are under BUREAU_HOME/log.
     """
     plant = session.plant()
     check(plant)
@@ -86,6 +87,7 @@ class Bureau:
                 note(f"finishing the cards in hand, starting nothing new: {', '.join(running)}")
             self._tick()
         self.supervisor.close()
+        _hold(self)
 
     def _await(self, deadline: float) -> None:
         """Wait until every worker has started, opening each line that is to be opened as its worker comes up."""
@@ -151,6 +153,15 @@ def _open(bureau: Bureau, names: set[EncoderId]) -> None:
     for name in sorted(names & held):
         operate.open_line(plant, name, plant.settings.user, tell)
     operate.wake_pools(plant, wake)
+
+
+def _hold(bureau: Bureau) -> None:
+    """Hold the lines that are still open: nobody is there to take their cards."""
+    plant = bureau.plant
+    with plant.ledger.read() as connection:
+        views = [view for view in floor.list_encoders(connection) if view.machine.state is EncoderState.OPEN]
+    for view in views:
+        operate.hold_line(plant, view.machine.encoder, "the bureau was stopped", plant.settings.user, lambda *_line: None)
 
 
 def _welcome(names: Sequence[EncoderId], *, opened: bool) -> str:
