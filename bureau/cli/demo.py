@@ -15,7 +15,7 @@ from bureau.cli import up
 from bureau.cli.floor import picture
 from bureau.cli.jobs import jobs_rows
 from bureau.cli.output import err, listing, note, say
-from bureau.ledger import views
+from bureau.ledger import floor, views
 from bureau.ledger.views import JobView
 from bureau.models import CardState, JobId, JobState
 from bureau.service import operate, register
@@ -43,10 +43,16 @@ def demo_command() -> None:
         _take_in(plant, home)
         bureau.start(list(plant.encoders), opened=True)
         with Live(picture(plant.ledger), console=err, transient=True, auto_refresh=False) as live:
+            told = 0
 
             def done() -> bool:
+                nonlocal told
                 live.update(picture(plant.ledger), refresh=True)
-                return _is_done(_jobs(plant))
+                jobs = _jobs(plant)
+                if not err.is_terminal and _good(jobs) > told:
+                    told = _good(jobs)
+                    note(f"{told} of {sum(job.records for job in jobs)} cards good")
+                return _is_done(jobs)
 
             bureau.keep(done=done)
         _tell(plant)
@@ -67,19 +73,22 @@ def _take_in(plant: Plant, home: Path) -> None:
 def _tell(plant: Plant) -> None:
     jobs = _jobs(plant)
     listing(jobs_rows(jobs), json_=False, zone=plant.settings.plant, empty="")
-    good, records = sum(job.counts[CardState.GOOD] for job in jobs), sum(job.records for job in jobs)
-    say(f"{good} of {records} cards good")
+    good, records = _good(jobs), sum(job.records for job in jobs)
+    with plant.ledger.read() as connection:
+        made = ", ".join(f"{view.machine.encoder} {view.made}" for view in floor.list_encoders(connection))
+    say(f"{good} of {records} cards good (made by {made})")
     say(f"audit trails for the issuers: {plant.settings.trails}")
     for trail in sorted(plant.settings.trails.rglob("*.xml")):
         say(f"  {trail.relative_to(plant.settings.trails)}")
-    say(
-        f"look around with: export BUREAU_HOME={plant.settings.home} BUREAU_PASSPHRASE_FILE={plant.settings.passphrase_file}"
-    )
-    say(
-        f"                  {Path(sys.executable).with_name('bureau')} cards 1     (and job, encoders, report, audit: --help)"
-    )
+    now = plant.settings
+    say(f"look around: export BUREAU_HOME={now.home} BUREAU_PASSPHRASE_FILE={now.passphrase_file}")
+    say(f"             {Path(sys.executable).with_name('bureau')} cards 1    (job, encoders, report ...: see --help)")
     if good != records:
         raise click.exceptions.Exit(1)
+
+
+def _good(jobs: Sequence[JobView]) -> int:
+    return sum(job.counts[CardState.GOOD] for job in jobs)
 
 
 def _jobs(plant: Plant) -> Sequence[JobView]:

@@ -32,6 +32,7 @@ def encoders_command(json_: bool) -> None:
                     "encoder": name,
                     "state": view.machine.state if view else "never started",
                     "why": view.reason if view else "start it with `bureau up`",
+                    "made": view.made if view else 0,
                     "product": machine.product,
                     "stocks": machine.stocks,
                     "environment": f"{machine.environment} {machine.version}",
@@ -98,11 +99,16 @@ def picture(ledger: Ledger) -> Group:
         waits = "; ".join(job.waits)
         work.add_row(str(job.number), name, job.state, str(job.priority), good, str(under_way), *map(str, bad), waits)
     machines = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("encoder", "state", "stocks", "card in hand", "why"):
+    for name in ("encoder", "state", "made", "stocks", "card in hand", "why"):
         machines.add_column(name)
     for view in encoders:
         why = view.reason if view.machine.state is EncoderState.HELD else ""
         machines.add_row(
-            view.machine.encoder, view.machine.state, ", ".join(view.machine.stocks), " ".join(view.in_hand), why or ""
+            view.machine.encoder,
+            view.machine.state,
+            str(view.made),
+            ", ".join(view.machine.stocks),
+            " ".join(view.in_hand),
+            why or "",
         )
     return Group(work, "", machines)

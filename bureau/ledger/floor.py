@@ -4,13 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from bureau import scheduling
 from bureau.ledger import rows
 from bureau.ledger.claims import open_lots
-from bureau.ledger.schema import cards, encoders
-from bureau.models import EncoderState, Pool
+from bureau.ledger.schema import attempts, cards, encoders
+from bureau.models import AttemptOutcome, EncoderState, Pool
 from bureau.scheduling import Machine
 
 
@@ -24,6 +24,8 @@ class EncoderView:
     started_at: datetime
     seen_at: datetime
     in_hand: tuple[str, ...]
+    made: int
+    """Good cards that it has made."""
     listening: tuple[Pool, ...]
     """The pools that its worker has said to listen to."""
 
@@ -31,6 +33,9 @@ class EncoderView:
 def list_encoders(connection: Connection) -> list[EncoderView]:
     """Return every encoder that ever started, by name."""
     hands: dict[str, list[str]] = {}
+    of_encoder = select(attempts.c.encoder, func.count().label("made")).group_by(attempts.c.encoder)
+    good = connection.execute(of_encoder.where(attempts.c.outcome == AttemptOutcome.GOOD.value))
+    made = {row.encoder: row.made for row in good}
     leased = select(cards.c.encoder, cards.c.crn).where(cards.c.lease_until.is_not(None)).order_by(cards.c.id)
     for row in connection.execute(leased):
         hands.setdefault(row.encoder, []).append(row.crn)
@@ -42,6 +47,7 @@ def list_encoders(connection: Connection) -> list[EncoderView]:
             started_at=row.started_at,
             seen_at=row.seen_at,
             in_hand=tuple(hands.get(row.name, ())),
+            made=made.get(row.name, 0),
             listening=tuple(Pool(name) for name in row.listening),
         )
         for row in connection.execute(select(encoders).order_by(encoders.c.name))
