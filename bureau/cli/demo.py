@@ -65,7 +65,7 @@ def _take_in(plant: Plant, home: Path) -> None:
     register.add_shipped(plant, plant.settings.user)
     note(f"registered {len(keys)} public test keys and the shipped profiles")
     for sample in SAMPLES:
-        jobs, found = _submit(plant, home, sample)
+        jobs, found = _submit(plant, sample)
         operate.release(plant, jobs, plant.settings.user, no_wake)
         note(f"{sample}: {found} cards, released as job {', '.join(map(str, jobs))}")
 
@@ -112,12 +112,11 @@ def _is_under_way(job: JobView) -> bool:
     return bool(in_hand or (job.counts[CardState.READY] and not job.waits))
 
 
-def _submit(plant: Plant, home: Path, sample: str) -> tuple[Sequence[JobId], int]:
-    file = home / sample
-    file.write_bytes((DEMO / sample).read_bytes())
-    jobs, found = submit(
-        plant, file, issuer="TESTCLUB", production=False, actor=plant.settings.user, progress=lambda *_shown: None
-    )
+def _submit(plant: Plant, sample: str) -> tuple[Sequence[JobId], int]:
+    with resources.as_file(DEMO / sample) as file:
+        jobs, found = submit(
+            plant, file, issuer="TESTCLUB", production=False, actor=plant.settings.user, progress=lambda *_shown: None
+        )
     return jobs, found.records
 
 
