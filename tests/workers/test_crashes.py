@@ -48,12 +48,12 @@ def test_a_killed_child_breaks_one_card_and_its_line_goes_on(home: Path, changes
         eventually("every record's end", lambda: not any(card.state in open_cards for card in bureau.cards()))
         assert running.worker("sim1") == worker
         assert bureau.is_open("sim1")
-        running.signal(signal.SIGTERM)
-        running.wait()
-        assert_one_broken(bureau, 3, writing=changes > 1)
         actions = [action for action, subject in bureau.audit() if subject == "encoder sim1"]
         assert actions.count("start") == 1
         assert actions.count("hold") == 0
+        running.signal(signal.SIGTERM)
+        running.wait()
+        assert_one_broken(bureau, 3, writing=changes > 1)
 
 
 def test_a_killed_worker_comes_back_held(home: Path) -> None:
