@@ -72,6 +72,14 @@ def mac_input(number: int, value: bytes) -> bytes:
     return _HEAD + number.to_bytes(8, "big") + value
 
 
+def is_authentic(head: Head, authenticate: Authenticate) -> bool:
+    """Return whether the key store made *head*; none has been made while there is no entry."""
+    if head.number < 1:
+        return head == EMPTY
+    known = isinstance(head.digest, bytes) and isinstance(head.mac, bytes)  # a database keeps what an intruder gives it
+    return known and compare_digest(authenticate(mac_input(head.number, head.digest)), head.mac)
+
+
 def append(
     head: Head,
     authenticate: Authenticate,
@@ -112,6 +120,6 @@ def verify(entries: Iterable[Entry], head: Head, authenticate: Authenticate) -> 
 def _verify_head(head: Head, last: bytes, authenticate: Authenticate) -> Break | None:
     if head.digest != last:
         return Break(head.number, "not the one that the head names")
-    if head.number and not compare_digest(authenticate(mac_input(head.number, head.digest)), head.mac):
+    if not is_authentic(head, authenticate):
         return Break(head.number, "the head isn't authentic")
     return None

@@ -17,5 +17,9 @@ class NotAllowedError(BureauError):
     """The state of things forbids it."""
 
 
+class UnavailableError(BureauError):
+    """The ledger can't be read or written for now: somebody else locks it, or its disk fails."""
+
+
 class FenceError(BureauError):
     """The lease on this card is over and someone else decides about it now."""

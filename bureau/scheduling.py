@@ -122,4 +122,6 @@ def pool(machine: Machine) -> Pool:
 
 def _interpreter_reason(lot: OpenLot) -> str:
     interpreter = lot.environment.interpreter
-    return f"waits for an interpreter: {interpreter.type} {interpreter.version}" if interpreter else ""
+    if interpreter is None:
+        return ""
+    return f"waits for an interpreter: {f'{interpreter.type} {interpreter.version}'.strip() or 'any kind'}"

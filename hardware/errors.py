@@ -70,6 +70,10 @@ class EncoderBusy(HardwareError):  # noqa: N818 - what the floor calls it
     """Another process drives this machine."""
 
 
+class ReaderError(HardwareError):
+    """The reader, what feeds it or pcscd fails; no command was sent. The message says what it waits for."""
+
+
 class LostCard(HardwareError):  # noqa: N818 - the state of the plastic, as the floor calls it
     """The answer to a command is lost, so nobody knows whether the card carried it out."""
 

@@ -11,7 +11,7 @@ from bureau.cli import session
 from bureau.cli.output import as_json, listing, out, say
 from bureau.ledger import floor, views
 from bureau.ledger.ledger import Ledger
-from bureau.models import CardState, EncoderId, EncoderState
+from bureau.models import CardState, EncoderId
 from bureau.service import operate
 
 
@@ -102,13 +102,12 @@ def picture(ledger: Ledger) -> Group:
     for name in ("encoder", "state", "made", "stocks", "card in hand", "why"):
         machines.add_column(name)
     for view in encoders:
-        why = view.reason if view.machine.state is EncoderState.HELD else ""
         machines.add_row(
             view.machine.encoder,
             view.machine.state,
             str(view.made),
             ", ".join(view.machine.stocks),
             " ".join(view.in_hand),
-            why or "",
+            view.reason or "",
         )
     return Group(work, "", machines)

@@ -97,14 +97,9 @@ def keys_command(ctx: click.Context, json_: bool) -> None:
 def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd: int | None) -> None:
     """Import the key of UniqueID KEY_ID (hex) and show its check value, to be compared with the one on paper."""
     plant = session.plant()
-    if fd is None:
-        text = click.prompt("key in hex", hide_input=True, err=True)
-    else:
-        with os.fdopen(fd) as handed:
-            text = handed.read()
     try:
-        value = bytes.fromhex(text)
-    except ValueError:
+        value = bytes.fromhex(_typed() if fd is None else _handed(fd))
+    except ValueError:  # a key in binary is no text at all
         raise BureauError("the key isn't hex", "Type it without prefix; blanks between bytes are allowed.") from None
     entry = register.Key(
         id=KeyId(key_id.upper()),
@@ -115,6 +110,15 @@ def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd:
         mode=Mode(mode),
     )
     _tell(register.import_key(plant, entry, plant.settings.user))
+
+
+def _typed() -> str:
+    return str(click.prompt("key in hex", hide_input=True, err=True))
+
+
+def _handed(fd: int) -> str:
+    with os.fdopen(fd, encoding="ascii") as handed:
+        return handed.read()
 
 
 @keys_command.command("import-test")

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, time
 from typing import Final
 from zoneinfo import ZoneInfo
 
+EARLIEST: Final = 1900
+LATEST: Final = datetime(9998, 12, 31)
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -24,20 +27,22 @@ def moment(value: str) -> datetime:
 
 
 def due(value: str, plant: ZoneInfo) -> datetime:
-    """Return the end of the day *value* in *plant* time, or that very second where it gives one, as UTC."""
-    when = moment(value)
+    """Return the end of the day *value* in *plant* time, or that very second where it gives one, as UTC.
+
+    What is due after LATEST, as where 99991231 stands for never, is due then: no time zone takes it out of the calendar.
+    """
+    when = min(moment(value), LATEST)
     if len(value) == 8:
         when = datetime.combine(when.date(), time(23, 59, 59))
     return when.replace(tzinfo=plant).astimezone(UTC)
 
 
 def is_date(value: str) -> bool:
-    """Return whether *value* is a real date, with or without a time."""
+    """Return whether *value* is a real date of our times, with or without a time."""
     try:
-        moment(value)
+        return moment(value).year >= EARLIEST
     except ValueError:
         return False
-    return True
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:

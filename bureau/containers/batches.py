@@ -1,7 +1,7 @@
 """Draws up the requests of a file: what it says, and the defaults where it says nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bureau.containers import Defaults
@@ -33,11 +33,14 @@ class Lot:
     profiles: tuple[UniqueID, ...] = ()
     named: bool = True
     """Whether each card names a profile."""
+    scripted: bool = False
+    """Whether any card has a step that only an interpreter can do."""
 
-    def take(self, profiles: tuple[UniqueID, ...]) -> None:
+    def take(self, profiles: tuple[UniqueID, ...], *, scripted: bool) -> None:
         """Count one card that any of *profiles* will do for."""
         self.profiles = profiles if not self.cards else tuple(each for each in self.profiles if each in profiles)
         self.named = self.named and bool(profiles)
+        self.scripted = self.scripted or scripted
         self.cards += 1
 
 
@@ -81,6 +84,8 @@ def _job(job: JobDraft, lots: Mapping[int, Lot], identifier: str, defaults: Defa
             support=Preference(int(support or Preference.ANY)), type=kind or "",
             version=named.get("CommandInterpreterVersion", ""),
         )  # fmt: skip
+    if any(lot.scripted for lot in lots.values()):
+        interpreter = _needed(interpreter)
     return JobHeader(
         job_id=given.get("JobID", identifier),
         priority=int(given.get("JobPriorityLevel", defaults.priority)),
@@ -92,6 +97,12 @@ def _job(job: JobDraft, lots: Mapping[int, Lot], identifier: str, defaults: Defa
         environment_index=job.environment_index,
         lots=tuple(_lot(draft, lots[place], defaults, shelf) for place, draft in enumerate(job.lots)),
     )  # fmt: skip
+
+
+def _needed(asked: Interpreter | None) -> Interpreter:
+    """Return the interpreter *asked* for as one that scripts can't do without, whatever the environment says of it."""
+    any_kind = Interpreter(support=Preference.MANDATORY, type="", version="")
+    return any_kind if asked is None else replace(asked, support=Preference.MANDATORY)
 
 
 def _lot(draft: LotDraft, lot: Lot, defaults: Defaults, shelf: Shelf) -> LotHeader:
@@ -119,7 +130,7 @@ def _bare(lot: Lot, identifier: str, defaults: Defaults, shelf: Shelf) -> JobHea
     )  # fmt: skip
     environment = Environment(
         name=product.environment if product else "", version=product.environment_version if product else "",
-        preference=Preference.COMPATIBLE,
+        preference=Preference.COMPATIBLE, interpreter=_needed(None) if lot.scripted else None,
     )  # fmt: skip
     return JobHeader(
         job_id=identifier, priority=defaults.priority, risk=defaults.risk, environment=environment,

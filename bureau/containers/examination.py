@@ -63,7 +63,8 @@ class Examination:
         self._inspector.inspect(order, card.root, place, job)
         if at is not None:
             lot = self._lots.setdefault((card.batch, *at), Lot(line=card.line, crn=order.crn))
-            lot.take(order.card_profiles)
+            scripted = any(step.script is not None for application in order.applications for step in application.steps)
+            lot.take(order.card_profiles, scripted=scripted)
 
     def finish(self) -> None:
         """Check what can be said at the end only."""

@@ -128,6 +128,8 @@ class Frame:
         self._environments = -1
         self._batch = -1
         self._notifications: dict[tuple[str, Envelope | None], int] = {}
+        self._answered: dict[int, set[str]] = {}
+        """The BatchIDs of each batch of notifications: one that comes back after another begins a batch of its own."""
 
     def walk(self, events: Iterator[Event]) -> Iterator[Part | Card]:
         """Yield every piece of the file in order, complaining about the frame on the way."""
@@ -217,12 +219,13 @@ class Frame:
         container = event.attributes.get("BatchID", "")
         self._common = None
         place = self._notifications.get((dialect.namespace, self._envelope))
-        if place is None:
+        if place is None or (container != self.batches[place].container and container in self._answered[place]):
             self._begin(Form.NOTIFICATION, event.line, dialect, event.attributes, container)
-            self._notifications[dialect.namespace, self._envelope] = self._batch
-        else:
-            self._batch = place
-            self.batches[place].container = container
+            self._notifications[dialect.namespace, self._envelope] = place = self._batch
+            self._answered[place] = set()
+        self._batch = place
+        self.batches[place].container = container
+        self._answered[place].add(container)
 
     def _begin(self, form: Form, line: int, dialect: Dialect, attributes: Mapping[str, str], container: str) -> None:
         self._batch = len(self.batches)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import chain
 
 from lxml import etree
 
@@ -64,19 +63,20 @@ class Inspector:
             place.wrong(card, "ValidCardProfileID", "is missing: the record names no card profile")
         cards = [found for each in order.card_profiles if (found := self._profile(each, card, place, job)) is not None]
         elements = applications(root)
+        culprits = [_Culprits(element) for element in elements]
         for element, application in zip(elements, order.applications, strict=True):
             self._named(application, element, place)
             self._transports(application, element, place, job)
         said: set[tuple[int | None, str, str]] = set()
         for each in cards:
             product = self._product(each.id)
-            if product is None or product.scp is None:
+            if product is None:
                 continue
             for problem in self._problems(order, each, product):
                 if (key := (problem.application, problem.element, problem.message)) not in said:
                     said.add(key)
                     at = problem.application
-                    element = card if at is None else _culprit(elements[at], problem.element)
+                    element = card if at is None else culprits[at].of(problem.element)
                     place.wrong(element, problem.element, problem.message, warning=problem.warning)
 
     def _problems(self, order: Order, card: CardProfile, product: Product) -> Iterator[check.Problem]:
@@ -113,6 +113,7 @@ class Inspector:
     def _transports(self, application: ApplicationOrder, element: etree._Element, place: Place, job: Job) -> None:
         """Check the transport keys of one application, and that what stands under each is whole blocks of it."""
         given = [each for data_set in application.data for each in data_set.elements]
+        culprits = _Culprits(element)
         for transport in dict.fromkeys(each.transport for each in given if each.transport is not None):
             key = self._transport(transport, element, place, job)
             if key is None:
@@ -121,7 +122,7 @@ class Inspector:
             for each in (each for each in given if each.transport == transport):
                 if len(each.value) % (2 * block) or not each.value:
                     text = f"has {len(each.value) / 2:g} bytes, no multiple of the transport key's {block}-byte block"
-                    place.wrong(_culprit(element, each.name), each.name, text)
+                    place.wrong(culprits.of(each.name), each.name, text)
 
     def _transport(self, transport: Transport, element: etree._Element, place: Place, job: Job) -> KeyInfo | None:
         identifier = UniqueID(transport.key)
@@ -160,12 +161,24 @@ class Inspector:
             place.wrong(element, name, message)
 
 
-def _culprit(application: etree._Element, name: str) -> etree._Element:
-    """Return the element of an ApplicationData that *name* is about: its Data pair, the instruction naming it, or itself."""
-    pairs = list(application.iter("{*}Data"))
-    data = (each for each in pairs if element_name(str(each.get("DataElement", ""))) == name)
-    naming = (each for each in pairs if name in map(element_name, str(each.get("Value", "")).split()))
-    return next(chain(data, naming), application)
+class _Culprits:
+    """Finds the element of an ApplicationData that a name is about; looked through once, and only if anything is wrong."""
+
+    def __init__(self, application: etree._Element) -> None:
+        self._application = application
+        self._found: dict[str, etree._Element] | None = None
+
+    def of(self, name: str) -> etree._Element:
+        """Return the Data pair of *name*, the instruction naming it, or the ApplicationData itself."""
+        if self._found is None:
+            self._found = {}
+            pairs = list(self._application.iter("{*}Data"))
+            for each in pairs:
+                self._found.setdefault(element_name(str(each.get("DataElement", ""))), each)
+            for each in pairs:
+                for word in str(each.get("Value", "")).split():
+                    self._found.setdefault(element_name(word), each)
+        return self._found.get(name, self._application)
 
 
 def _unfit(key: str, purpose: Purpose, info: KeyInfo | None) -> str:

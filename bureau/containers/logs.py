@@ -8,7 +8,7 @@ from typing import Final
 from lxml import etree
 
 from bureau.containers.dialects import DIALECTS, PROFILES, code
-from bureau.containers.orders import Builder, applications, configuration, parse
+from bureau.containers.orders import Builder, applications, configuration, element_name, parse
 from bureau.models import AttemptOutcome, CardState, PlasticResult, RecordResult
 from hardware.perso.order import ApplicationOrder, Order, TargetState, UniqueID
 
@@ -227,7 +227,7 @@ def _clear(application: etree._Element, names: frozenset[str]) -> Iterator[tuple
     for data_set in application.iterfind("{*}ICCData/{*}DataSet"):
         if not any(etree.QName(each).namespace in PROFILES for each in data_set):
             for data in data_set.iterchildren("{*}Data"):
-                if (name := str(data.get("DataElement"))) in names:
+                if element_name(name := str(data.get("DataElement"))) in names:
                     yield name, str(data.get("Value"))
 
 

@@ -6,7 +6,7 @@ from lxml import etree
 
 from bureau.containers.dialects import local
 from bureau.containers.frame import Card
-from bureau.containers.orders import applications, configuration, unique_id
+from bureau.containers.orders import applications, configuration, element_name, unique_id
 from hardware.perso.order import UniqueID
 
 
@@ -109,17 +109,21 @@ def _application(own: etree._Element, shared: etree._Element) -> list[etree._Ele
 def _data(own: etree._Element, shared: etree._Element) -> list[etree._Element]:
     """Put the common data sets first, without the elements that the record gives itself."""
     added: list[etree._Element] = []
-    given = {(each.get("Name"), data.get("DataElement")) for each in own for data in each.iterchildren("{*}Data")}
+    given = {(each.get("Name"), _name(data)) for each in own for data in each.iterchildren("{*}Data")}
     for data_set in shared.iterchildren("{*}DataSet"):
         copy = deepcopy(data_set)
         copy.tail = None
         for data in list(copy.iterchildren("{*}Data")):
-            if (copy.get("Name"), data.get("DataElement")) in given:
+            if (copy.get("Name"), _name(data)) in given:
                 copy.remove(data)
         if copy.find("{*}Data") is not None:
             own.insert(len(added), copy)
             added.append(copy)
     return added
+
+
+def _name(data: etree._Element) -> str:
+    return element_name(str(data.get("DataElement", "")))
 
 
 def _insert(parent: etree._Element, element: etree._Element, before: tuple[str, ...]) -> etree._Element:

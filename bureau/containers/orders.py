@@ -96,15 +96,18 @@ class Builder:
         named = card.iterchildren("{*}ValidCardProfileID")
         profiles = [self._try(unique_id, each.text, each, "ValidCardProfileID") for each in named]
         targets = [target for each in card.iterchildren("{*}AID") if (target := self._target(each))]
-        for place, target in enumerate(targets):
-            if any(target.aid == before.aid for before in targets[:place]):
+        named_aids: set[AID] = set()
+        for target in targets:
+            if target.aid in named_aids:
                 self._complain(card, "AID/@AID", f"{target.aid} stands twice")
+            named_aids.add(target.aid)
         elements = applications(self._root)
         orders = tuple(map(self._application, elements))
         for element in elements:
             own = element.find("{*}AID")
             another = None if own is None else self._target(own)
-            if another is not None and all(another.aid != target.aid for target in targets):
+            if another is not None and another.aid not in named_aids:
+                named_aids.add(another.aid)
                 targets.append(another)
         return Order(
             crn=reference or "",

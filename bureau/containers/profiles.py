@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from lxml import etree
 
+from bureau.containers.orders import element_name
 from bureau.errors import BureauError
 from hardware.iso7816 import AID
 from hardware.perso.order import UniqueID
@@ -293,7 +294,7 @@ def _element(read: _Reader, node: Node) -> DataElement:
     if node.get("Type") not in (None, "ByteString"):
         read.note(node, f"Type {node.get('Type')!r} isn't allowed")
     return DataElement(
-        name=read.text(node, "Name"),
+        name=element_name(read.text(node, "Name")),
         encoding=read.choice(node, "Encoding", Encoding) or Encoding.HEX,
         tag=int.from_bytes(tag, "big") if tag else None,
         tag_encoding=encoding if tag else None,

@@ -146,6 +146,8 @@ class Reader:
             return UnreadableError(error.lineno, f"not well-formed XML: {reason}")
         except (UnicodeError, LookupError):
             return UnreadableError(self._expat.CurrentLineNumber, "the file isn't in the encoding that it declares")
+        except ValueError:  # expat's word for a code of several bytes a letter that isn't UTF-8 or UTF-16
+            return UnreadableError(self._expat.CurrentLineNumber, "the file's encoding can't be read: use UTF-8 or UTF-16")
         except UnreadableError as error:
             return error
         return self._trim()

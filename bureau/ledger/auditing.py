@@ -6,10 +6,10 @@ from sqlalchemy import Connection, select
 
 from bureau import audit
 from bureau.audit import Authenticate, Break, Entry, Head
-from bureau.ledger.ledger import Ledger
+from bureau.ledger.ledger import Ledger, has_changed
 from bureau.ledger.rows import AnyRow
 from bureau.ledger.schema import audit as table
-from bureau.ledger.schema import audit_head, encoders, files, profiles
+from bureau.ledger.schema import audit_head
 
 
 def entries(connection: Connection, *, after: int = 0) -> Iterator[Entry]:
@@ -30,13 +30,19 @@ def verify(ledger: Ledger, authenticate: Authenticate) -> Break | None:
     """Return where the audit log stops being what this engine wrote, None if nowhere."""
     with ledger.read() as connection:
         newest = head(connection)
-        if not newest.number and _has_changed(connection):
+        if not newest.number and has_changed(connection):
             return Break(1, "missing, though the ledger has changed")
-        return audit.verify(entries(connection), newest, authenticate)
+        read: list[int] = [0]
+        try:
+            return audit.verify(_noted(entries(connection), read), newest, authenticate)
+        except (ValueError, TypeError):
+            return Break(read[0] + 1, "unreadable")
 
 
-def _has_changed(connection: Connection) -> bool:
-    return any(connection.execute(select(changed).limit(1)).first() for changed in (encoders, files, profiles))
+def _noted(found: Iterator[Entry], read: list[int]) -> Iterator[Entry]:
+    for entry in found:
+        read[0] = entry.number
+        yield entry
 
 
 def _entry(row: AnyRow) -> Entry:

@@ -161,11 +161,12 @@ def give_back(
     outcome: AttemptOutcome = AttemptOutcome.RETURNED,
     strike: bool = False,
     hold: bool = False,
+    forgive: bool = False,
 ) -> None:
     """Put an unwritten record back, and say what became of the blank: returned, or mute.
 
     A record that comes back three times isn't claimed again. strike: the card's keys failed, and the third such failure in a
-    row holds the encoder; hold: hold it at once. Raises FenceError.
+    row holds the encoder; hold: hold it at once; forgive: its keys fitted. Raises FenceError.
     """
     if outcome not in moves.ENDS[CardState.READY]:
         raise NotAllowedError(f"a record doesn't go back with its blank {outcome}")
@@ -177,6 +178,29 @@ def give_back(
             encoders.strike_in(tx, claim.encoder, cause)
         if hold:
             encoders.hold_in(tx, claim.encoder, cause)
+        if forgive:
+            encoders.forgive_in(tx, claim.encoder)
+
+
+def abandon(ledger: Ledger, claim: Claim, cause: str, position: int | None, now: datetime) -> AttemptOutcome:
+    """End what is still open of a claim that can't go on, and return what the ledger says of its plastic.
+
+    An unwritten blank is returned; a card that may have been written is suspect. What ended before stays as it is, also
+    where the news of its end was lost.
+    """
+    with ledger.write(claim.encoder, now) as tx:
+        this = (attempts.c.card_id == claim.card) & (attempts.c.fence == claim.fence)
+        said = tx.connection.execute(select(attempts.c.outcome).where(this)).scalar_one_or_none()
+        if said != AttemptOutcome.OPEN:
+            return AttemptOutcome(said or AttemptOutcome.RETURNED)
+        row = moves.in_hand(tx, claim.card, claim.fence)
+        if row.state == CardState.LEASED:
+            moves.move(tx, row, CardState.READY, "give back", returns=row.returns + 1)
+            moves.end_attempt(tx, row, AttemptOutcome.RETURNED, cause, now, position=position)
+            return AttemptOutcome.RETURNED
+        moves.move(tx, row, CardState.SUSPECT, "settle")
+        moves.end_attempt(tx, row, AttemptOutcome.UNKNOWN, cause, now)
+        return AttemptOutcome.UNKNOWN
 
 
 def mute(ledger: Ledger, claim: Claim, cause: str, position: int | None, now: datetime) -> None:

@@ -79,6 +79,18 @@ def seen(ledger: Ledger, encoder: EncoderId, now: datetime) -> None:
         tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(seen_at=now))
 
 
+def awaits(ledger: Ledger, encoder: EncoderId, reason: str | None, now: datetime) -> bool:
+    """Write down what an open *encoder* waits for, None for nothing; return whether that is news. Not audited."""
+    this = (encoders.c.name == encoder) & (encoders.c.state == EncoderState.OPEN.value)
+    with ledger.read() as connection:
+        known = connection.execute(select(encoders.c.reason).where(this)).one_or_none()
+    if known is None or known.reason == reason:
+        return False
+    with ledger.write(encoder, now) as tx:
+        tx.connection.execute(update(encoders).where(this).values(reason=reason))
+    return True
+
+
 def open_line(ledger: Ledger, encoder: EncoderId, actor: str, now: datetime) -> None:
     """Let *encoder* take cards; its strikes are forgotten. Raises NotFoundError."""
     with ledger.write(actor, now) as tx:

@@ -9,14 +9,18 @@ from sqlalchemy import Connection, func, select
 from bureau import scheduling
 from bureau.ledger import rows
 from bureau.ledger.claims import open_lots
+from bureau.ledger.encoders import machine as machine_of
 from bureau.ledger.schema import attempts, cards, encoders
-from bureau.models import AttemptOutcome, EncoderState, Pool
+from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, JobId, Pool
 from bureau.scheduling import Machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderView:
-    """One encoder; *reason* says why its line is held, *in_hand* names the records that it holds a lease on."""
+    """One encoder; *reason* says why its line is held, or what it waits for.
+
+    *in_hand* names the records that it holds a lease on.
+    """
 
     machine: Machine
     reason: str | None
@@ -52,6 +56,26 @@ def list_encoders(connection: Connection) -> list[EncoderView]:
         )
         for row in connection.execute(select(encoders).order_by(encoders.c.name))
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What an encoder would take next: its job, its stock, and how many cards the job still has to make."""
+
+    job: JobId
+    stock: str
+    left: int
+
+
+def next_work(connection: Connection, encoder: EncoderId) -> Work | None:
+    """Return what *encoder* would claim now; None where its line is held or nothing fits. Raises NotFoundError."""
+    machine = machine_of(connection, encoder)
+    best = scheduling.ranked(open_lots(connection), machine) if machine.state is EncoderState.OPEN else []
+    if not best:
+        return None
+    ready = (cards.c.job_id == best[0].job) & (cards.c.state == CardState.READY.value)
+    left = connection.execute(select(func.count()).where(ready)).scalar_one()
+    return Work(job=best[0].job, stock=best[0].stock, left=left)
 
 
 def open_work(connection: Connection) -> dict[Pool, int]:

@@ -6,15 +6,45 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text, update
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from bureau import audit
 from bureau.audit import Authenticate, Detail
-from bureau.errors import NotAllowedError
+from bureau.errors import NotAllowedError, UnavailableError
 from bureau.ledger import schema, sqlite
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as fault:
+        raise UnavailableError(
+            f"the ledger can't be used: {fault.orig}", "See who locks it and whether its disk is full, then try again."
+        ) from fault
+
+
+def has_changed(connection: Connection) -> bool:
+    """Return whether anybody has ever changed the ledger, whatever its audit log says."""
+    some = (schema.encoders, schema.files, schema.profiles)
+    return any(connection.execute(select(table).limit(1)).first() for table in some)
+
+
+def _head(connection: Connection, authenticate: Authenticate) -> audit.Head:
+    """Return what the next entry follows; raises NotAllowedError for a head that would make authentic what isn't."""
+    row = connection.execute(select(schema.audit_head).with_for_update()).one_or_none()
+    if row is not None:
+        head = audit.Head(number=row.number, digest=row.digest, mac=row.mac)
+        if audit.is_authentic(head, authenticate) and (head.number or not has_changed(connection)):
+            return head
+    raise NotAllowedError(
+        "the audit log's head isn't this key store's, so nothing may follow it",
+        "See `bureau audit`: somebody altered the ledger, or the key store is another one.",
+    )
 
 
 class Transaction:
@@ -25,8 +55,7 @@ class Transaction:
         self.actor = actor
         self.at = at
         self._authenticate = authenticate
-        row = connection.execute(select(schema.audit_head).with_for_update()).one()
-        self._head = audit.Head(number=row.number, digest=row.digest, mac=row.mac)
+        self._head = _head(connection, authenticate)
 
     def record(self, action: str, subject: str, **details: Detail) -> None:
         """Append to the audit log; *details* are references and ids, never a value of a record."""
@@ -73,21 +102,22 @@ class Ledger:
     def write(self, actor: str, at: datetime | None = None) -> Iterator[Transaction]:
         """Open a transaction that holds the write lock from its start; commits at the end, rolls back on an error.
 
-        at: when the change is made, now if None. Raises NotAllowedError without a key store or migration.
+        at: when the change is made, now if None. Raises NotAllowedError without a key store or migration; UnavailableError
+        where the database fails, and then nobody knows whether the change was made.
         """
         if self._authenticate is None:
             raise NotAllowedError("this ledger is open for reading only", "Open the key store first.")
-        self._check()
-        with self._connect_to_write() as connection:
+        with _available(), self._checked_to_write() as connection:
             yield Transaction(connection, self._authenticate, actor, at or self._clock())
             self._commit(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open one consistent view that blocks no writer; raises NotAllowedError without migration."""
-        self._check()
-        with self._open().connect() as connection, connection.begin():
-            yield connection
+        """Open one consistent view that blocks no writer; raises NotAllowedError without migration, UnavailableError."""
+        with _available():
+            self._check()
+            with self._open().connect() as connection, connection.begin():
+                yield connection
 
     def is_migrated(self) -> bool:
         """Return whether the tables are those that this program knows."""
@@ -138,6 +168,12 @@ class Ledger:
         connection.commit()
 
     @contextmanager
+    def _checked_to_write(self) -> Iterator[Connection]:
+        self._check()
+        with self._connect_to_write() as connection:
+            yield connection
+
+    @contextmanager
     def _connect_to_write(self) -> Iterator[Connection]:
         with self._open().connect() as connection:
             connection.execution_options(**{sqlite.WRITING: True})
@@ -147,9 +183,7 @@ class Ledger:
     def _check(self) -> None:
         if not self._checked:
             if not self.is_migrated():
-                raise NotAllowedError(
-                    "the ledger's tables are not those of this program", "Run `bureau migrate`."
-                )
+                raise NotAllowedError("the ledger's tables are not those of this program", "Run `bureau migrate`.")
             self._checked = True
 
     def _open(self) -> Engine:

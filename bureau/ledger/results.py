@@ -1,8 +1,11 @@
 """What the audit trail of a batch is written from: its frame, then its records with every piece of plastic."""
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
+from operator import attrgetter
 
 from sqlalchemy import Connection, Select, select
 
@@ -23,6 +26,7 @@ from bureau.models import (
     JobState,
     LotHeader,
     PlasticResult,
+    ProfilePin,
 )
 from hardware.perso.order import UniqueID
 
@@ -36,6 +40,7 @@ class JobFrame:
 
     number: JobId
     state: JobState
+    profiles: tuple[ProfilePin, ...]
     wrapped_data_key: bytes | None = field(repr=False)
     remarks: tuple[str, ...]
     closed_at: datetime | None
@@ -83,13 +88,14 @@ def frame(connection: Connection, batch: BatchId) -> BatchFrame:
         envelope=Envelope(**row.envelope) if row.envelope else None,
         jobs=tuple(_job_header(connection, job) for job in of_batch),
     )
-    return BatchFrame(position=row.position, batch=whole, jobs=tuple(_job_frame(job) for job in of_batch))
+    return BatchFrame(position=row.position, batch=whole, jobs=tuple(_job_frame(connection, job) for job in of_batch))
 
 
-def _job_frame(row: AnyRow) -> JobFrame:
+def _job_frame(connection: Connection, row: AnyRow) -> JobFrame:
     return JobFrame(
         number=JobId(row.id),
         state=JobState(row.state),
+        profiles=rows.pins(connection, JobId(row.id)),
         wrapped_data_key=row.wrapped_data_key,
         remarks=tuple(row.remarks),
         closed_at=row.closed_at,
@@ -131,9 +137,13 @@ def all_in(connection: Connection, batch: BatchId, state: CardState) -> bool:
 def stream(ledger: Ledger, batch: BatchId) -> Iterator[ResultRow]:
     """Yield the records of *batch* in file order out of one consistent view, some hundreds in memory at once."""
     with ledger.read() as connection:
+        form = connection.execute(select(batches.c.form).where(batches.c.id == batch)).scalar_one_or_none()
         of_batch = select(jobs.c.id).where(jobs.c.batch_id == batch).order_by(jobs.c.position)
-        for job in connection.execute(of_batch).scalars().all():
-            yield from _stream_job(connection, job)
+        streams = (_stream_job(connection, job) for job in connection.execute(of_batch).scalars().all())
+        if form == Form.NOTIFICATION:  # its jobs, one for each card profile, interleave in the file
+            yield from heapq.merge(*streams, key=attrgetter("position"))
+        else:
+            yield from chain.from_iterable(streams)
 
 
 def _stream_job(connection: Connection, job: int) -> Iterator[ResultRow]:

@@ -2,11 +2,12 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from bureau.containers import orders
-from bureau.errors import FenceError, NotAllowedError
+from bureau.errors import BureauError, FenceError, NotAllowedError, UnavailableError
 from bureau.ledger import claims
 from bureau.ledger.claims import Claim
 from bureau.models import AttemptOutcome, BatchId, CardState, ReachedAid, StepResult
@@ -16,10 +17,18 @@ from bureau.service.press import Press, Results, Work
 from bureau.service.seal import unseal
 from hardware.crypto import random_bytes
 from hardware.encoders import Encoder, Tray
-from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard
+from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard, ProtocolError
+from hardware.iso7816 import Command, Response
 from hardware.perso.order import Order
 
 log = structlog.get_logger(__name__)
+
+
+TRAYS: Final = dict.fromkeys(AttemptOutcome, Tray.REJECT) | {
+    AttemptOutcome.GOOD: Tray.GOOD,
+    AttemptOutcome.RETURNED: Tray.RETURNED,
+}
+"""Where a piece of plastic goes by what the ledger says has become of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +49,52 @@ def prepare(plant: Plant, config: EncoderConfig, claim: Claim) -> Work:
 
 
 def encode(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:
-    """Make the claimed card on the next blank of *machine*."""
+    """Make the claimed card on the next blank of *machine*.
+
+    Whatever else is raised, an interruption too, the card goes where the ledger says; while the ledger doesn't answer, it
+    stays in the station.
+    """
+    try:
+        ended = _made(plant, machine, claim, work)
+    except BaseException as fault:
+        _abandon(plant, machine, claim, fault)
+        raise
+    if ended.tray is not None:
+        machine.eject(ended.tray)
+    return ended
+
+
+def _made(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:
     fed = machine.feed(claim.stock)
     if fed is None:
-        with suppress(FenceError):  # a lease that is over has been taken back already
-            claims.unclaim(plant.ledger, claim, plant.clock())
+        _undrawn(plant, claim)
         return Ended(tray=None)
-    ended, making = Ended(tray=Tray.REJECT), _Making(plant, machine, claim, work, position=fed[0])
+    making = _Making(plant, machine, claim, work, position=fed[0])
     try:
-        ended = making.make(atr=fed[1])
+        return making.make(atr=fed[1])
     except FenceError as lost:
-        ended = Ended(tray=Tray.REJECT if making.begun else Tray.RETURNED)
         log.warning("lease_lost", card=claim.card, attempt=claim.attempt, cause=str(lost))
-    finally:
-        machine.eject(ended.tray or Tray.REJECT)
-    return ended
+        return Ended(tray=Tray.REJECT if making.begun else Tray.RETURNED)
+
+
+def _undrawn(plant: Plant, claim: Claim) -> None:
+    with suppress(FenceError):  # a lease that is over has been taken back already
+        claims.unclaim(plant.ledger, claim, plant.clock())
+
+
+def _abandon(plant: Plant, machine: Encoder, claim: Claim, fault: BaseException) -> None:
+    """End what *fault* left open and let the card go; raises nothing that would hide it."""
+    cause = str(fault) if isinstance(fault, BureauError | HardwareError) else f"interrupted: {type(fault).__name__}"
+    try:
+        position = machine.station()
+        if position is None:
+            _undrawn(plant, claim)
+            return
+        outcome = claims.abandon(plant.ledger, claim, cause, position, plant.clock())
+        machine.eject(TRAYS[outcome])
+        log.error("card_abandoned", card=claim.card, position=position, outcome=outcome, cause=cause)
+    except Exception as second:
+        log.error("card_left_in_station", card=claim.card, cause=cause, error=type(second).__name__)
 
 
 class _Making:
@@ -62,9 +102,20 @@ class _Making:
 
     def __init__(self, plant: Plant, machine: Encoder, claim: Claim, work: Work, *, position: int) -> None:
         self._plant, self._claim, self._work, self._position = plant, claim, work, position
-        self._press = Press(work, plant.keystore, machine.transmit)
+        self._machine, self._press = machine, Press(work, plant.keystore, self._transmit)
+        self._renewed = claim.lease_until - plant.settings.lease
+        """When the lease last began."""
         self.begun = False
         """Whether the ledger says that the chip is being written."""
+
+    def _transmit(self, command: Command) -> Response:
+        """Exchange one command; a card that takes long and answers keeps its lease. Raises FenceError where it is over."""
+        now, lease = self._plant.clock(), self._plant.settings.lease
+        if now - self._renewed > lease / 3:
+            self._renewed = now
+            with suppress(UnavailableError):  # the lease has most of its time left
+                claims.extend(self._plant.ledger, self._claim, now, lease)
+        return self._machine.transmit(command)
 
     def make(self, atr: bytes) -> Ended:
         """Make the card; raises FenceError where someone else decides about it now."""
@@ -103,13 +154,12 @@ class _Making:
             self._press.write(begin)
             claims.verifying(self._plant.ledger, self._claim, self._plant.clock(), self._plant.settings.lease)
             self._press.verify()
-        except LostCard as lost:
-            if not self.begun:
-                return self._untouched(str(lost), AttemptOutcome.MUTE)
-            return self._settle(CardState.SUSPECT, AttemptOutcome.UNKNOWN, str(lost))
         except HardwareError as fault:
             if not self.begun:
-                return self._untouched(str(fault))
+                mute = isinstance(fault, MuteCard)
+                return self._untouched(str(fault), AttemptOutcome.MUTE if mute else AttemptOutcome.RETURNED)
+            if isinstance(fault, LostCard | ProtocolError):  # no status word says what the card did
+                return self._settle(CardState.SUSPECT, AttemptOutcome.UNKNOWN, str(fault))
             return self._settle(CardState.REJECTED, AttemptOutcome.SPOILED, str(fault))
         except NotAllowedError as refused:
             return self._untouched(str(refused))
@@ -127,6 +177,7 @@ class _Making:
             outcome=outcome,
             strike=strike,
             hold=hold,
+            forgive=self._press.opened,
         )
         log.warning("blank_returned", card=self._claim.card, position=self._position, outcome=outcome, cause=cause)
         return Ended(tray=Tray.RETURNED if outcome is AttemptOutcome.RETURNED else Tray.REJECT)

@@ -69,6 +69,8 @@ class Press:
     def __init__(self, work: Work, keystore: KeyStore, transmit: Transmit) -> None:
         self._work, self._keystore, self._transmit = work, keystore, transmit
         self.results = Results()
+        self.opened = False
+        """Whether the card's keys have proved right."""
 
     def identify(self) -> Identity:
         """Select the Issuer Security Domain and read who the chip is; raises HardwareError."""
@@ -93,6 +95,7 @@ class Press:
         self._channel: SecureChannel = run(
             kind.open(opening, lambda kdd, wanted: self._keystore.session_keys(self._card_keys(kdd), wanted)), self._transmit
         )
+        self.opened = True
         held: Registry = run(self._secured(registry.read_all()), self._transmit)
         self.results.card_state = held.isd.state
         self._plan: Plan = plan(self._work.order, self._work.catalog, product, held)

@@ -80,7 +80,7 @@ def finish_due(plant: Plant) -> list[Exception]:
 
 
 def _answer(plant: Plant, batch: BatchId, frame: BatchFrame, *, interim: bool) -> Answer:
-    shelf = Shelf.latest(plant.ledger)
+    shelf = Shelf.of(plant.ledger, (pin for job in frame.jobs for pin in job.profiles))
 
     def audited(profile: UniqueID) -> frozenset[str]:
         known = shelf.applications.get(profile)

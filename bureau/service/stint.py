@@ -8,8 +8,8 @@ from typing import Final
 
 import structlog
 
-from bureau.errors import BureauError, FenceError
-from bureau.ledger import claims, encoders, reaping
+from bureau.errors import BureauError, FenceError, UnavailableError
+from bureau.ledger import claims, encoders, floor, reaping
 from bureau.models import AttemptOutcome, BatchId, EncoderId
 from bureau.service import encode
 from bureau.service.plant import EncoderConfig, Plant
@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 BUSY_SECONDS: Final = 0.1
 """How long to wait before asking again for a machine that another process drives."""
+AWAIT_SECONDS: Final = 1.0
+"""How long a machine is left to wait for a reader or a person before anything else is looked at."""
 LEAST_FREE: Final = 1 << 30
 """Bytes of disk under which nothing new is claimed."""
 
@@ -69,21 +71,52 @@ def stint(
 ) -> int:
     """Encode cards on *machine* until it finds none, its time is up or *stopping* says so; returns how many were claimed.
 
-    Called twice, no card is made twice: the ledger gives each to one encoder. *closed* is told of a batch whose last lot has
-    closed: its audit trail is due.
+    Called twice, no card is made twice: the ledger gives each to one encoder. A ledger that doesn't answer ends it. *closed*
+    is told of a batch whose last lot has closed: its audit trail is due.
     """
     config, claimed = plant.encoder(name), 0
     until = time.monotonic() + plant.settings.stint.total_seconds()
-    while time.monotonic() < until and not stopping() and _may_claim(plant, machine, name):
-        loaded = [stock for stock, blanks in machine.blanks().items() if blanks]
-        claim = claims.claim(plant.ledger, name, plant.clock(), plant.settings.lease, stocks=loaded)
-        if claim is None:
-            break
-        claimed += 1
-        batch = _one(plant, config, machine, claim)
-        if batch is not None:
-            closed(batch)
+    try:
+        while _is_ready(plant, machine, name, lambda: stopping() or time.monotonic() > until):
+            loaded = [stock for stock, blanks in machine.blanks().items() if blanks]
+            claim = claims.claim(plant.ledger, name, plant.clock(), plant.settings.lease, stocks=loaded)
+            if claim is None:
+                break
+            claimed += 1
+            batch = _one(plant, config, machine, claim)
+            if batch is not None:
+                closed(batch)
+    except UnavailableError as fault:
+        log.error("ledger_unavailable", encoder=name, cause=str(fault))
+    except HardwareError as fault:
+        log.error("machine_failed", encoder=name, cause=str(fault))
+        encoders.strike(plant.ledger, name, str(fault), plant.clock())
     return claimed
+
+
+def _clear(plant: Plant, machine: Encoder, name: EncoderId) -> None:
+    """Send a card that was left in the station, because the ledger didn't answer, where the ledger says by now."""
+    if (position := machine.station()) is not None:
+        reaping.reap(plant.ledger, plant.clock(), encoder=name)
+        machine.eject(_tray(plant, name, position))
+        log.warning("station_cleared", encoder=name, position=position)
+
+
+def _is_ready(plant: Plant, machine: Encoder, name: EncoderId, over: Callable[[], bool]) -> bool:
+    """Return whether a card may be claimed now; while there is work, wait for what the machine waits for."""
+    while not over() and _may_claim(plant, machine, name):
+        if (reason := machine.awaits(0)) is None:
+            encoders.awaits(plant.ledger, name, None, plant.clock())
+            return _has_blanks(plant, machine, name)
+        with plant.ledger.read() as connection:
+            work = floor.next_work(connection, name)
+        told = f"{reason} ({work.left} left of job {work.job})" if work else None
+        if encoders.awaits(plant.ledger, name, told, plant.clock()) and told:
+            log.info("machine_waits", encoder=name, cause=told)
+        if work is None:
+            break
+        machine.awaits(AWAIT_SECONDS)
+    return False
 
 
 def _may_claim(plant: Plant, machine: Encoder, name: EncoderId) -> bool:
@@ -91,6 +124,11 @@ def _may_claim(plant: Plant, machine: Encoder, name: EncoderId) -> bool:
     if free < LEAST_FREE:
         log.error("disk_full", encoder=name, cause=f"{free >> 20} MB are free under BUREAU_HOME and 1024 are needed")
         return False
+    _clear(plant, machine, name)
+    return True
+
+
+def _has_blanks(plant: Plant, machine: Encoder, name: EncoderId) -> bool:
     if not any(machine.blanks().values()):
         with plant.ledger.read() as connection:
             is_open = encoders.is_open(connection, name)
@@ -104,6 +142,10 @@ def _one(plant: Plant, config: EncoderConfig, machine: Encoder, claim: claims.Cl
     """Make one claimed card; a record that can't be prepared draws no plastic, a key store that fails holds the encoder."""
     try:
         work = encode.prepare(plant, config, claim)
+    except UnavailableError:
+        with suppress(BureauError):
+            claims.unclaim(plant.ledger, claim, plant.clock())
+        raise
     except (BureauError, HardwareError, ValueError) as fault:
         log.error("record_not_prepared", card=claim.card, cause=str(fault))
         with suppress(FenceError):

@@ -70,7 +70,7 @@ def submit(
     """
     submissions.discard_leftovers(plant.ledger, actor, plant.clock(), idle=ABANDONED)
     shelf = Shelf.latest(plant.ledger)
-    defaults = Defaults(issuer=issuer, plant=plant.settings.plant)
+    defaults = Defaults(issuer=(issuer or "").strip() or None, plant=plant.settings.plant)
     known = _Known(plant, shelf)
     try:
         found = examine(file, known, defaults, lambda read, size: progress("checking", read, size))

@@ -36,10 +36,14 @@ class Encoder(Protocol):
     def blanks(self) -> Mapping[str, int]:
         """Return how many blanks are left of each stock."""
 
+    def awaits(self, seconds: float) -> str | None:
+        """Return what keeps the machine from taking a card, after waiting so long for it to pass; None if nothing does."""
+
     def feed(self, stock: str) -> tuple[int, bytes] | None:
         """Bring the next blank of *stock* into the station and switch it on.
 
         Returns its number on this machine, never used twice, and its ATR (empty: mute); None when there is no blank of it.
+        Raises ReaderError where the machine fails; the card may be in the station then.
         """
 
     def transmit(self, command: Command) -> Response:
@@ -60,4 +64,7 @@ def encoder(key: str) -> type[Encoder]:
         module = import_module(f"hardware.encoders.{key}")
     except ModuleNotFoundError as missing:
         raise ValueError(f"no kind of encoder is called {key!r}") from missing
-    return cast("type[Encoder]", next(kind for kind in vars(module).values() if getattr(kind, "KEY", None) == key))
+    found = [kind for kind in vars(module).values() if getattr(kind, "KEY", None) == key]
+    if not found:
+        raise ValueError(f"no kind of encoder is called {key!r}")
+    return cast("type[Encoder]", found[0])

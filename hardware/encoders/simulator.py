@@ -1,6 +1,5 @@
 """A simulated encoder: hoppers of simulated blanks whose world outlives every crash."""
 
-import fcntl
 import os
 import time
 import weakref
@@ -10,7 +9,8 @@ from typing import Any, ClassVar, Final, cast
 
 from hardware.crypto import random_bytes
 from hardware.encoders import Tray
-from hardware.errors import EncoderBusy, MuteCard
+from hardware.encoders.lock import locked
+from hardware.errors import LostCard, MuteCard
 from hardware.iso7816 import Command, Response
 from hardware.sim.blank import shipped
 from hardware.sim.world import Defect, Pace, World
@@ -37,36 +37,7 @@ class Simulator:
         for it goes into the chips' serial numbers), milliseconds_per_command and _per_byte, defects (by position: Defect).
         Raises EncoderBusy while another process drives this world.
         """
-        if unknown := sorted(set(options) - OPTIONS):
-            raise ValueError(f"encoder {name}: a simulator has no option {', '.join(unknown)}")
-        settings = cast("Mapping[str, Any]", options)
-        try:
-            pace = Pace(
-                command=settings.get("milliseconds_per_command", 0) / 1000,
-                byte=settings.get("milliseconds_per_byte", 0) / 1000,
-            )
-            defects = {int(position): Defect(**defect) for position, defect in settings.get("defects", {}).items()}
-            blank, count, seed = shipped(settings["blank"]), dict(settings["blanks"]), int(settings["seed"])
-        except (KeyError, TypeError, ValueError, AttributeError, OSError) as wrong:
-            raise ValueError(f"encoder {name}: its options are wrong: {wrong}") from wrong
-        world.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = _locked(world / f"{name}.lock", name)
-        try:
-            opened = World.open(
-                world / f"{name}.journal",
-                blank=blank,
-                hoppers=count,
-                seed=seed,
-                entropy=random_bytes,
-                defects=defects,
-                probe=probe,
-                sleep=time.sleep,
-                pace=pace,
-            )
-        except BaseException:
-            os.close(lock)
-            raise
-        return cls(opened, lock)
+        return cls(*open_world(name, options, world, probe))
 
     def station(self) -> int | None:
         """Return the number of the card in the station."""
@@ -76,14 +47,21 @@ class Simulator:
         """Return how many blanks are left of each stock."""
         return self._world.hoppers
 
+    def awaits(self, seconds: float) -> str | None:  # noqa: ARG002
+        """Return None: a simulated machine is always ready."""
+        return None
+
     def feed(self, stock: str) -> tuple[int, bytes] | None:
         """Bring the next blank of *stock* into the station and switch it on."""
         position = self._world.feed(stock)
         return None if position is None else (position, self._world.power_on())
 
     def transmit(self, command: Command) -> Response:
-        """Exchange one command; raises MuteCard where the card doesn't answer."""
-        answer = self._world.transmit(bytes(command))
+        """Exchange one command; raises MuteCard where the card doesn't answer, LostCard where its journal fails."""
+        try:
+            answer = self._world.transmit(bytes(command))
+        except OSError as fault:
+            raise LostCard(f"{command.name}: the world's journal: {fault}") from fault
         if answer is None:
             raise MuteCard(f"{command.name}: the card doesn't answer")
         return Response.parse(answer)
@@ -98,12 +76,39 @@ class Simulator:
         self._unlock()
 
 
-def _locked(file: Path, name: str) -> int:
-    """Return the descriptor of *file*, locked as long as it is open: one process at a time drives a world."""
-    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+def open_world(
+    name: str, options: Mapping[str, object], folder: Path, probe: Callable[[str], None] = lambda _moment: None
+) -> tuple[World, int]:
+    """Open or rebuild the world of *name* in *folder* as the options of a simulator say; return it with the lock on it.
+
+    Raises ValueError for wrong options, EncoderBusy while another process drives this world.
+    """
+    if unknown := sorted(set(options) - OPTIONS):
+        raise ValueError(f"encoder {name}: a simulator has no option {', '.join(unknown)}")
+    settings = cast("Mapping[str, Any]", options)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as taken:
+        pace = Pace(
+            command=settings.get("milliseconds_per_command", 0) / 1000,
+            byte=settings.get("milliseconds_per_byte", 0) / 1000,
+        )
+        defects = {int(position): Defect(**defect) for position, defect in settings.get("defects", {}).items()}
+        blank, count, seed = shipped(settings["blank"]), dict(settings["blanks"]), int(settings["seed"])
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as wrong:
+        raise ValueError(f"encoder {name}: its options are wrong: {wrong}") from wrong
+    lock = locked(folder / f"{name}.lock", name)
+    try:
+        opened = World.open(
+            folder / f"{name}.journal",
+            blank=blank,
+            hoppers=count,
+            seed=seed,
+            entropy=random_bytes,
+            defects=defects,
+            probe=probe,
+            sleep=time.sleep,
+            pace=pace,
+        )
+    except BaseException:
         os.close(lock)
-        raise EncoderBusy(f"encoder {name} is driven by another process") from taken
-    return lock
+        raise
+    return opened, lock

@@ -31,6 +31,8 @@ def problems(
     order: Order, card: CardProfile, profiles: Mapping[UniqueID, ApplicationProfile], product: Product, dek_block: int
 ) -> Iterator[Problem]:
     """Yield every fault of *order*; none quotes a value. Applications whose profile is unknown are passed over."""
+    if not any(each.steps for each in order.applications) and not any(target.state for target in order.targets):
+        yield Problem(application=None, element="ApplicationData", message="the record asks for nothing to be done")
     seen: set[AID | None] = set()
     for place, application in enumerate(order.applications):
         aid = _aid(order, application, card)
@@ -92,12 +94,14 @@ def _application(
         level = step.instructions.security_level
         if level is not None and level not in LEVELS:
             yield "SECLEV", f"level {level:02X} is not offered: 01 and 03 are", False
-    steps = [step for step in application.steps if step.action is Action.PERSONALIZE and step.script is None]
+    steps = [step for step in application.steps if step.action is Action.PERSONALIZE]
     given: list[str] = []
     for step in steps:
         chosen = elements(application, step)
         given += (element.name for element in chosen)
         yield from _step(chosen, step, profile, product, dek_block)
+    if application.data and not steps:
+        yield "ApplicationData", "holds data, but no step personalizes the application with it", False
     if steps:
         for element in profile.elements:
             if not element.optional and element.name not in given:
@@ -120,6 +124,8 @@ def _step(
             yield element.name, str(wrong), False
         else:
             values += [value] if value else []
+    if step.script is not None:  # what becomes of the values is the script's business
+        return
     found = list(_instructions(step.instructions, values, dek_block))
     yield from found
     if failed or any(not warning for _, _, warning in found):

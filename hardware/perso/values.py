@@ -34,6 +34,10 @@ STRUCTURE: Final = {TagEncoding.DGI: 0x08, TagEncoding.EMV: 0x10, TagEncoding.L1
 """P1 b5b4 of STORE DATA (GPCS table 11-90)."""
 
 
+LONGEST: Final = 0xFFFF
+"""Bytes of a value whose length has two bytes."""
+
+
 class Places:
     """Where each of some values stands, by what the device instructions may call it: its name, or its tag in hex."""
 
@@ -73,11 +77,13 @@ def coded(given: Iterable[Element], profile: ApplicationProfile) -> tuple[Coded,
 def code(element: Element, known: Mapping[str, DataElement]) -> Coded | None:
     """Code one element; None: the profile keeps it without writing it. Raises ValueError, never quoting the value."""
     if not known:
+        raw = _hex(element.value)
+        _check_room(raw, TagEncoding.DGI)
         return Coded(
             name=element.name,
             tag=_dgi(element.name),
             structure=TagEncoding.DGI,
-            value=_hex(element.value),
+            value=raw,
             transport=element.transport,
         )
     entry = known.get(element.name)
@@ -88,6 +94,7 @@ def code(element: Element, known: Mapping[str, DataElement]) -> Coded | None:
         _check_length(value, entry)
     if entry.tag is None or entry.tag_encoding is None:
         return None
+    _check_room(value, entry.tag_encoding)
     return Coded(name=element.name, tag=entry.tag, structure=entry.tag_encoding, value=value, transport=element.transport)
 
 
@@ -127,6 +134,11 @@ def _dgi(name: str) -> int:
     if len(name) != 4:
         raise ValueError("the application profile maps no elements, so each must be named by its DGI, four hex digits")
     return int.from_bytes(_hex(name), "big")
+
+
+def _check_room(value: bytes, structure: TagEncoding) -> None:
+    if len(value) > LONGEST:
+        raise ValueError(f"has {len(value)} bytes where a {structure} element holds {LONGEST}")
 
 
 def _check_length(value: bytes, element: DataElement) -> None:

@@ -46,7 +46,7 @@ class SecureChannel(Protocol):
     """The card's ten bytes of diversification data."""
 
     def dek(self) -> Derivation:
-        """Return how this session's DEK comes from the card's static keys."""
+        """Return how the session's DEK comes from the card's static keys."""
 
     def wrap(self, command: Command) -> Command:
         """Protect one command; commands must be sent in the order in which they were wrapped.

@@ -69,7 +69,7 @@ class Scp02:
         return channel
 
     def dek(self) -> Derivation:
-        """Return how this session's DEK comes from the card's static keys."""
+        """Return how the session's DEK comes from the card's static keys."""
         return derivation(Base.DEK, DEK, self.sequence)
 
     def wrap(self, command: Command) -> Command:

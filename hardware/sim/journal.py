@@ -21,9 +21,11 @@ class Journal:
         self.events: list[Event] = [json.loads(line) for line in whole.splitlines()]
 
     def append(self, event: Event) -> None:
-        """Write one event with a single system call; raises OSError where it wasn't written whole."""
+        """Write one event with a single system call; raises OSError where it isn't whole, and nothing of it stays."""
         line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        size = os.fstat(self._descriptor).st_size
         if os.write(self._descriptor, line) != len(line):
+            os.ftruncate(self._descriptor, size)
             raise OSError("the journal took only a part of an event")
 
     def close(self) -> None:

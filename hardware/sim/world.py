@@ -97,8 +97,8 @@ class World:
             raise ValueError("a pace needs a sleep")
 
         def pause(size: int) -> None:
-            if pace and sleep:
-                sleep(pace.command + pace.byte * size)
+            if pace and sleep and (seconds := pace.command + pace.byte * size):
+                sleep(seconds)
 
         lines = Journal(journal)
         first: Event = {"event": "world", "format": FORMAT, "blank": blank.name, "hoppers": dict(hoppers), "seed": seed}
@@ -202,7 +202,11 @@ class World:
         return self._defects.get(self._position or 0, SOUND)
 
     def _record(self, event: Event) -> None:
-        self._journal.append(event)
+        try:
+            self._journal.append(event)
+        except OSError:
+            self._card, self._powered = None, False  # what the journal lacks never happened
+            raise
         self._replay(event)
 
     def _replay(self, event: Event) -> None:

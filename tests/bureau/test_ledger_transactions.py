@@ -4,7 +4,7 @@ import multiprocessing
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -217,10 +217,13 @@ def test_the_database_forbids_changing_the_audit_log(ledger: Ledger, change: str
     [
         ("UPDATE audit SET actor = 'bob' WHERE number = 1", 1),
         ("UPDATE audit SET at = '2020-01-01 00:00:00.000000' WHERE number = 2", 2),
+        ("UPDATE audit SET at = 'yesterday' WHERE number = 2", 2),
+        ("UPDATE audit SET digest = 'text' WHERE number = 2", 2),
         ("DELETE FROM audit WHERE number = 1", 1),
         ("DELETE FROM audit WHERE number = 3", 3),
         ("UPDATE audit_head SET number = 2, digest = (SELECT digest FROM audit WHERE number = 2)", 3),
         ("UPDATE audit_head SET mac = x'00000000000000000000000000000000'", 3),
+        ("UPDATE audit_head SET mac = 'text'", 3),
         ("DELETE FROM audit; UPDATE audit_head SET number = 0, digest = zeroblob(32), mac = x''", 1),
         ("DELETE FROM audit; DELETE FROM audit_head", 1),
     ],
@@ -237,6 +240,19 @@ def test_tampering_in_the_file_is_found(ledger: Ledger, file: Path, tampering: s
     found = auditing.verify(ledger, authenticate)
     assert isinstance(found, Break)
     assert found.number == number
+    with suppress(NotAllowedError):
+        open_encoder(ledger, SIM1)
+    assert isinstance(auditing.verify(ledger, authenticate), Break), "the next change made it authentic"
+
+
+def test_nothing_follows_a_head_that_the_key_store_did_not_make(ledger: Ledger) -> None:
+    """Otherwise the engine itself would sign what an intruder left."""
+    open_encoder(ledger, SIM1)
+    other = Ledger(str(ledger._url), lambda message: authenticate(b"another" + message))
+    with pytest.raises(NotAllowedError, match="head isn't this key store's"):
+        open_encoder(other, SIM1)
+    other.close()
+    assert auditing.verify(ledger, authenticate) is None
 
 
 def test_entries_can_be_read_from_any_number(ledger: Ledger) -> None:

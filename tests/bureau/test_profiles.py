@@ -236,3 +236,11 @@ def test_profile_twice_in_a_file_is_refused() -> None:
     """Two profiles of one id: which one would be right?"""
     body = text("loadfile-perso").partition("?>")[2]
     assert problems(f"<all>{body}{body}</all>") == (f"{ID}30 stands in the file twice",)
+
+
+def test_an_element_named_by_its_tag_is_known_in_either_case() -> None:
+    """Batches' names that are four hex digits are taken in upper case, so profiles' are too."""
+    read = application(
+        text("application-export").replace('Name="5F34"', 'Name="5f34"').replace('Name="PAND"', 'Name="Pand"')
+    )
+    assert [each.name for each in read.elements][:4] == ["Pand", "CRDN", "AEDT", "5F34"]

@@ -115,6 +115,13 @@ def test_a_lot_that_needs_an_interpreter_waits_for_it(support: Preference) -> No
     assert waits(lot, [replace(machine(), state=OPEN)]) == "waits for an interpreter: GP Scripting 1,1"
 
 
+def test_a_lot_that_names_no_kind_of_interpreter_waits_for_any() -> None:
+    """Its steps hold scripts, but its environment says nothing of them."""
+    interpreter = Interpreter(support=Preference.MANDATORY, type="", version="")
+    lot = replace(LOT, environment=replace(HERE, interpreter=interpreter))
+    assert waits(lot, [replace(machine(), state=OPEN)]) == "waits for an interpreter: any kind"
+
+
 def test_a_lot_that_doesnt_care_about_the_interpreter_goes_without() -> None:
     """CommandInterpreterSupport 3."""
     assert eligible(_interpreted(Preference.ANY), machine()) is None

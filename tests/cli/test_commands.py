@@ -98,6 +98,7 @@ def test_the_same_file_is_refused_again(founded: Bureau) -> None:
 def test_a_bare_form_needs_its_issuer(founded: Bureau) -> None:
     """The file doesn't name one, so the person must."""
     assert "--issuer" in founded("submit", SINGLE).err
+    assert "--issuer" in founded("submit", SINGLE, "--issuer", " ").err
     assert founded("submit", SINGLE, "--issuer", "TESTCLUB").status == 0
     assert json.loads(founded("jobs", "--json").out)[0]["issuer"] == "TESTCLUB"
 
@@ -180,11 +181,11 @@ def test_a_key_comes_in_through_a_file_descriptor_and_only_its_check_value_goes_
     assert "404142" not in founded("keys").out
 
 
-@pytest.mark.parametrize("typed", ["", "zz", "4041", "404142434445464748494A4B4C4D4E"])
+@pytest.mark.parametrize("typed", ["", "zz", "4041", "404142434445464748494A4B4C4D4E", "\xb8\xff\xfe"])
 def test_a_malformed_key_is_refused_without_being_repeated(founded: Bureau, typed: str) -> None:
-    """Not hex, or of no length that AES knows."""
+    """Not hex, binary, or of no length that AES knows."""
     read, write = os.pipe()
-    os.write(write, typed.encode())
+    os.write(write, typed.encode("latin-1"))
     os.close(write)
     options = ("--name", "K", "--purpose", "master", "--algorithm", "AES", "--mode", "TEST", "--fd", str(read))
     said = founded("keys", "import", "2B0601040181FD59637F", *options)

@@ -1,13 +1,17 @@
 """What becomes of a record, its plastic and the encoder when a blank or a card isn't as it should be."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from bureau.ledger import encoders
+from bureau.ledger import encoders, reaping
 from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, JobId
+from bureau.service.plant import now
 from hardware.encoders.simulator import Simulator
+from hardware.errors import PlanError
 from hardware.iso7816 import Command, Response
+from hardware.perso.plan import plan
 from tests.e2e import expected, worlds
 from tests.e2e.bureaus import Bureau, Station
 from tests.e2e.expected import SINGLE
@@ -106,6 +110,49 @@ def test_three_foreign_blanks_in_a_row_hold_the_encoder(bureau: Bureau) -> None:
     assert_counted(bureau, job, returned=3)
 
 
+class Refusing(Simulator):
+    """A simulator whose cards refuse the host."""
+
+    def transmit(self, command: Command) -> Response:
+        """Exchange one command."""
+        answer = super().transmit(command)
+        return Response(b"", 0x6300) if command.name == "EXTERNAL AUTHENTICATE" else answer
+
+
+def test_one_refused_external_authenticate_holds_the_encoder(bureau: Bureau) -> None:
+    """It has spent a try of the chip's retry counter: the blank goes back, and no other is fed."""
+    bureau.equip(SOUND)
+    (job,) = bureau.take(SINGLE)
+    bureau.start("sim1", Refusing.start)
+    bureau.run()
+    assert line(bureau) is EncoderState.HELD
+    assert ended(bureau, job) == ("ready", [(1, "returned")])
+    assert "6300" in causes(bureau, job)[0]
+    assert trays(bureau) == {1: "returned"}
+
+
+def test_a_card_that_takes_long_keeps_its_lease_while_it_answers(bureau: Bureau) -> None:
+    """Each command takes half a lease and the reaper comes after each, yet the card is good."""
+    passed = timedelta()
+
+    class Slow(Simulator):
+        """A simulator that takes its time."""
+
+        def transmit(self, command: Command) -> Response:
+            nonlocal passed
+            answer = super().transmit(command)
+            passed += bureau.plant.settings.lease / 2
+            assert not reaping.reap(bureau.plant.ledger, bureau.plant.clock())
+            return answer
+
+    bureau.equip(SOUND)
+    (job,) = bureau.take(SINGLE)
+    bureau.plant = replace(bureau.plant, clock=lambda: now() + passed)
+    bureau.start("sim1", Slow.start)
+    bureau.run()
+    assert ended(bureau, job) == ("good", [(1, "good")])
+
+
 def test_a_card_that_opens_forgives_the_strikes_before(bureau: Bureau) -> None:
     """Two foreign blanks, a good card, two more: never three in a row, so the line stays open."""
     bureau.equip(replace(SOUND, defects=dict.fromkeys((1, 2, 4, 5), "wrong_keys = true")))
@@ -115,6 +162,24 @@ def test_a_card_that_opens_forgives_the_strikes_before(bureau: Bureau) -> None:
     assert {position for position, tray in trays(bureau).items() if tray == "returned"} == {1, 2, 4, 5}
 
 
+def test_a_card_that_opens_but_suits_no_plan_forgives_too(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its keys were right, so the foreign ones around it don't follow each other."""
+    bureau.equip(replace(SOUND, defects=dict.fromkeys((1, 2, 4), "wrong_keys = true")))
+    bureau.take(expected.PAYMENT)
+    planned: list[object] = []
+
+    def unsuited(*about: object) -> object:
+        planned.append(about)
+        if len(planned) == 1:
+            raise PlanError("this card is full")
+        return plan(*about)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("bureau.service.press.plan", unsuited)
+    bureau.run()
+    assert line(bureau) is EncoderState.OPEN
+    assert {position for position, tray in trays(bureau).items() if tray == "returned"} == {1, 2, 3, 4}
+
+
 @pytest.mark.parametrize("defect", ["mute_at = 20", "mute_after = 20"], ids=["before executing", "after executing"])
 def test_a_card_that_falls_silent_while_written_is_suspect(bureau: Bureau, defect: str) -> None:
     """A lost answer leaves the record suspect and its plastic unknown; nothing is tried again."""
@@ -122,6 +187,26 @@ def test_a_card_that_falls_silent_while_written_is_suspect(bureau: Bureau, defec
     assert ended(bureau, job) == ("suspect", [(1, "unknown")])
     assert trays(bureau) == {1: "reject"}
     assert "doesn't answer" in causes(bureau, job)[0]
+    assert_counted(bureau, job, unknown=1)
+
+
+class Garbling(Simulator):
+    """A simulator that loses half of the status word of every STORE DATA."""
+
+    def transmit(self, command: Command) -> Response:
+        """Exchange one command."""
+        answer = super().transmit(command)
+        return Response.parse(b"\x90") if command.name == "STORE DATA" else answer
+
+
+def test_an_answer_without_status_word_is_a_lost_answer(bureau: Bureau) -> None:
+    """The card may have done what it was told, so the record is suspect and not rejected."""
+    bureau.equip(SOUND)
+    (job,) = bureau.take(SINGLE)
+    bureau.start("sim1", Garbling.start)
+    bureau.run()
+    assert ended(bureau, job) == ("suspect", [(1, "unknown")])
+    assert "no status word" in causes(bureau, job)[0]
     assert_counted(bureau, job, unknown=1)
 
 

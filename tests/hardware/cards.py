@@ -158,10 +158,11 @@ RECORD = (DataSet(name="PERSO", elements=elements(("0101", "7000"))),)
 
 
 def application(
-    *steps: Step, aid: AID | None = FIRST, of: UniqueID = DGIS, data: tuple[DataSet, ...] = RECORD
+    *steps: Step, aid: AID | None = FIRST, of: UniqueID = DGIS, data: tuple[DataSet, ...] | None = None
 ) -> ApplicationOrder:
-    """Return what is asked for one application."""
-    return ApplicationOrder(aid=aid, profile=of, steps=steps, data=data)
+    """Return what is asked for one application; there is data where a step needs it."""
+    needed = RECORD if any(each.action is Action.PERSONALIZE for each in steps) else ()
+    return ApplicationOrder(aid=aid, profile=of, steps=steps, data=needed if data is None else data)
 
 
 def order(*applications: ApplicationOrder, targets: tuple[Target, ...] = ()) -> Order:

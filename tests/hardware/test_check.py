@@ -1,5 +1,7 @@
 """What is wrong with a record is said at submission: every fault, never a value."""
 
+from dataclasses import replace
+
 import pytest
 
 from hardware.perso.check import Problem, problems
@@ -228,13 +230,46 @@ def test_aid_without_application_must_be_reachable(wanted: Target, messages: lis
 @pytest.mark.parametrize(
     ("wrong", "element", "message"),
     [
-        (application(aid=ISD), "ApplicationData", "card profile 2B10 has 0 application instances for A000000151000000"),
-        (application(aid=SECOND), "ApplicationProfileUniqueID", "card profile 2B10 gives A0000000041020 profile 2B22"),
+        (
+            application(step(Action.INSTALL), aid=ISD),
+            "ApplicationData",
+            "card profile 2B10 has 0 application instances for A000000151000000",
+        ),
+        (
+            application(step(Action.INSTALL), aid=SECOND),
+            "ApplicationProfileUniqueID",
+            "card profile 2B10 gives A0000000041020 profile 2B22",
+        ),
     ],
 )
 def test_application_must_be_the_card_profiles(wrong: ApplicationOrder, element: str, message: str) -> None:
     """By AID and by application profile."""
     assert said(order(wrong)) == [(0, element, message)]
+
+
+def test_data_that_no_step_writes_is_refused() -> None:
+    """Otherwise a card without its cardholder's data would count as good."""
+    message = "holds data, but no step personalizes the application with it"
+    given = order(application(step(Action.INSTALL), data=(DataSet(name="PERSO", elements=CLEAR),)))
+    assert said(given) == [(0, "ApplicationData", message)]
+
+
+@pytest.mark.parametrize("applications", [(), (application(),)])
+def test_a_record_that_asks_for_nothing_is_refused(applications: tuple[ApplicationOrder, ...]) -> None:
+    """No step, and no state to be reached: a blank would go out as a good card."""
+    given = order(*applications, targets=(target(FIRST, 1),))
+    assert said(given) == [(None, "ApplicationData", "the record asks for nothing to be done")]
+    assert said(order(*applications, targets=(target(FIRST, 1, TargetState.SELECTABLE),))) == []
+
+
+def test_elements_for_a_script_are_checked_too() -> None:
+    """Only what becomes of them on the card is the script's business."""
+    scripted = replace(step(Action.PERSONALIZE), script="PERSONALIZE")
+    data = (DataSet(name="X", elements=elements(("PIN", SECRET), ("PAN", "no digits"))),)
+    assert said(order(application(scripted, aid=SECOND, of=NAMED, data=data))) == [
+        (0, "PIN", "the application profile doesn't know this element"),
+        (0, "PAN", "CN takes digits only"),
+    ]
 
 
 def test_application_named_twice_is_refused() -> None:

@@ -1,5 +1,7 @@
 """Data elements into bytes, by hand-made examples."""
 
+from dataclasses import replace
+
 import pytest
 
 from hardware.perso.order import Action, DataSet
@@ -144,3 +146,17 @@ def test_step_uses_the_data_set_it_names() -> None:
     assert [each.name for each in elements(asked, step(Action.PERSONALIZE, data_set="B"))] == ["0201"]
     assert [each.name for each in elements(asked, step(Action.PERSONALIZE))] == ["0101", "0201"]
     assert elements(asked, step(Action.PERSONALIZE, data_set="C")) == ()
+
+
+@pytest.mark.parametrize("structure", list(TagEncoding))
+def test_value_too_long_for_its_length_is_refused(structure: TagEncoding) -> None:
+    """Two bytes of length reach 65,535."""
+    known = {"A": described("A", tag=0x5A if structure is TagEncoding.EMV else 0x0101, kind=structure)}
+    fits, over = pairs(("A", "00" * 0xFFFF)) + pairs(("A", "00" * 0x10000))
+    made = code(fits, known)
+    assert made is not None
+    assert made.serialised(made.value).endswith(bytes(0xFFFF))
+    with pytest.raises(ValueError, match="has 65536 bytes where"):
+        code(over, known)
+    with pytest.raises(ValueError, match="has 65536 bytes where"):
+        code(replace(over, name="0101"), {})

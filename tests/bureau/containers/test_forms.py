@@ -10,6 +10,7 @@ import pytest
 from lxml import etree
 
 from bureau.containers import Defaults, RefusedError
+from bureau.containers.attributes import due
 from bureau.containers.orders import order
 from bureau.containers.submission import examine, records
 from bureau.models import Envelope, Environment, Form, Interpreter, Preference
@@ -33,6 +34,7 @@ from tests.bureau.containers.known import (
 VERSIONS = ("1.0.0", "1.1.0", "2.0.1", "2.1.0")
 SECRET = Transport(key=KeyId(uid("01")), cbc=False)
 PAYMENT_AID = AID(bytes.fromhex("A0000000041010"))
+ANY_INTERPRETER = Interpreter(support=Preference.MANDATORY, type="", version="")
 
 
 def orders(path: Path, known: Bureau | None = None) -> list[Order]:
@@ -104,6 +106,22 @@ def test_a_native_batch_waits_for_its_interpreter_with_its_scripts() -> None:
         support=Preference.MANDATORY, type="GP Scripting", version="1,1"
     )
     assert {each.applications[0].steps[0].script for each in orders(NATIVE)} == {"PERSONALIZE"}
+
+
+@pytest.mark.parametrize("said", ["", 'CommandInterpreterSupport="3"'])
+def test_a_job_with_scripts_waits_whatever_its_environment_says(tmp_path: Path, said: str) -> None:
+    """An encoder without an interpreter would draw three blanks for each record and make none."""
+    text = re.sub(r' CommandInterpreter\w+="[^"]*"', "", NATIVE.read_text(encoding="utf-8"))
+    path = tmp_path / "native.xml"
+    path.write_text(text.replace("<EnvironmentContainer ", f"<EnvironmentContainer {said} "), encoding="utf-8")
+    assert check(path).batches[0].jobs[0].environment.interpreter == ANY_INTERPRETER
+
+
+def test_a_single_card_with_a_script_waits_for_an_interpreter(tmp_path: Path) -> None:
+    """A bare form has no place to ask for one."""
+    path = spoiled(tmp_path, SINGLE, ("</PersoDeviceIns>", "</PersoDeviceIns><Script>PERSONALIZE</Script>"))
+    assert check(path).batches[0].jobs[0].environment.interpreter == ANY_INTERPRETER
+    assert check(SINGLE).batches[0].jobs[0].environment.interpreter is None
 
 
 def test_a_single_card_takes_the_defaults() -> None:
@@ -255,6 +273,22 @@ def test_due_dates_are_plant_time() -> None:
     assert found.batches[0].jobs[0].lots[0].required_date == "20261210"
 
 
+@pytest.mark.parametrize(
+    ("zone", "written", "expected"),
+    [
+        ("Europe/Berlin", "20260328", datetime(2026, 3, 28, 22, 59, 59, tzinfo=UTC)),
+        ("Europe/Berlin", "20260329", datetime(2026, 3, 29, 21, 59, 59, tzinfo=UTC)),
+        ("Europe/Berlin", "20260329023000", datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),
+        ("Europe/Berlin", "20261025023000", datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),
+        ("America/New_York", "99991231", datetime(9999, 1, 1, 4, 59, 59, tzinfo=UTC)),
+        ("Asia/Tokyo", "99991231235959", datetime(9998, 12, 30, 15, tzinfo=UTC)),
+    ],
+)
+def test_due_dates_around_the_edges(zone: str, written: str, expected: datetime) -> None:
+    """Summer time begins and ends, an hour that isn't there, one that comes twice, and the end of the calendar."""
+    assert due(written, ZoneInfo(zone)) == expected
+
+
 def test_what_a_job_may_omit_has_a_default(tmp_path: Path) -> None:
     """JobID, priority, risk, stock and due date are optional in a batch."""
     path = spoiled(
@@ -277,6 +311,17 @@ COMMON = f"""<CommonDataContainer><CommonModuleIdentifierCode Identifier="%s">
 </CommonDataContainer><DataContainer>"""
 SAME_AID = '<AID AID="a0000000041010" Order="1"/>'
 SAME_PROFILE = f"<ApplicationProfileUniqueID>{uid('20')}</ApplicationProfileUniqueID>"
+
+
+def test_a_record_overrides_common_data_in_either_case(tmp_path: Path) -> None:
+    """910a and 910A are one element, which doesn't then stand twice."""
+    common = (COMMON % ("ANY", SAME_AID)).replace("9010", "910a").replace("9110", "910b")
+    path = spoiled(tmp_path, PAYMENT, ("<DataContainer>", common))
+    path = spoiled(
+        tmp_path, path, ('<Data DataElement="9010"', '<Data DataElement="910A" Value="01"/><Data DataElement="9010"')
+    )
+    first = {each.name: each.value for each in orders(path)[0].applications[0].data[0].elements}
+    assert (first["910A"], first["910B"]) == ("01", "0A0B")
 
 
 @pytest.mark.parametrize("identifier", ["EMVCHIP", "ANY"])
@@ -310,7 +355,8 @@ def test_common_data_of_another_application_is_added(tmp_path: Path) -> None:
     known = Bureau()
     second = replace(known.cards[0].applications[0], aid=AID(bytes.fromhex("A000000099")))
     known.cards = (replace(known.cards[0], applications=(*known.cards[0].applications, second)), *known.cards[1:])
-    common = COMMON % ("ANY", '<AID AID="A000000099" Order="2"/>' + SAME_PROFILE)
+    step = '<ProcessingStep Action="PERSONALIZE" Requirement="01"/>'
+    common = COMMON % ("ANY", '<AID AID="A000000099" Order="2"/>' + SAME_PROFILE + step)
     path = spoiled(tmp_path, PAYMENT, ("<DataContainer>", common))
     read = orders(path, known)
     assert [len(each.applications) for each in read] == [2] * 8 + [1] * 2
@@ -330,7 +376,7 @@ def test_a_fault_in_common_data_is_told_at_its_own_line(tmp_path: Path) -> None:
 def test_common_data_of_a_notification_is_merged(tmp_path: Path) -> None:
     """Elements that all cards of one notification share stand once."""
     common = (
-        "<ns:ApplicationCommonData><ns:ApplicationData><ns:AID AID=\"A0000000031010\" Order=\"1\"/>"
+        '<ns:ApplicationCommonData><ns:ApplicationData><ns:AID AID="A0000000031010" Order="1"/>'
         f"<ns:ApplicationProfileUniqueID>{uid('22')}</ns:ApplicationProfileUniqueID>"
         '<ns:ICCData><ns:DataSet Name="EMBD"><ns:Data DataElement="CRDN" Value="SHARED"/></ns:DataSet></ns:ICCData>'
         "</ns:ApplicationData></ns:ApplicationCommonData><ns:ApplicationDataPerCRN>"

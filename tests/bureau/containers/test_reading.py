@@ -2,8 +2,10 @@
 
 import re
 import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from hypothesis import given, settings
@@ -174,9 +176,7 @@ def test_any_value_of_an_attribute_is_accepted_or_refused(
 
 @settings(max_examples=100, deadline=None)
 @given(sample=st.sampled_from(SAMPLES), which=st.integers(0, 200), twice=st.booleans())
-def test_any_element_taken_out_or_doubled_is_accepted_or_refused(
-    place: Path, sample: Path, which: int, twice: bool
-) -> None:
+def test_any_element_taken_out_or_doubled_is_accepted_or_refused(place: Path, sample: Path, which: int, twice: bool) -> None:
     """A file that lacks an element, or holds one twice, is accepted or refused."""
     text = sample.read_text(encoding="utf-8")
     found = list(re.finditer(r"<[^<>?]+/>|<(\w+(?::\w+)?)[^<>/]*>[^<>]*</\1>", text))
@@ -194,3 +194,29 @@ def test_warnings_are_counted_beyond_a_thousand(tmp_path: Path) -> None:
     warnings = check(path).warnings
     assert (len(warnings), warnings[-1].message) == (1001, "and 5 more, not listed")
     assert warnings[-1] == replace(warnings[-2], record=None, crn=None, element="file", message=warnings[-1].message)
+
+
+@pytest.mark.parametrize(
+    ("before", "one"),
+    [
+        ('<ICCData><DataSet Name="PERSO">', '<Data DataElement="{:04X}" Value="0"/>'),
+        ("</CardConfiguration>", '<AID AID="A000{:06X}" Order="1"/>'),
+    ],
+)
+def test_a_record_with_very_many_parts_is_read_in_time(tmp_path: Path, before: str, one: str) -> None:
+    """What is wrong with each part is found without looking through all others: 20,000 took minutes."""
+    many = "".join(one.format(number) for number in range(20_000))
+    new = many + before if before.startswith("</") else before + many
+    path = spoiled(tmp_path, SINGLE, (before, new))
+    began = monotonic()
+    with suppress(RefusedError):
+        check(path)
+    assert monotonic() - began < 4
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "utf-7", "gb18030"])
+def test_an_encoding_that_cannot_be_read_is_refused(tmp_path: Path, encoding: str) -> None:
+    """Codes of several bytes a letter, other than UTF-8 and UTF-16, are more than the parser knows."""
+    path = spoiled(tmp_path, SINGLE, ('encoding="UTF-8"', f'encoding="{encoding}"'))
+    [problem] = refused(path)
+    assert (problem.line, problem.message) == (1, "the file's encoding can't be read: use UTF-8 or UTF-16")

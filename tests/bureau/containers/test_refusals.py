@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -178,9 +179,7 @@ def test_a_file_that_is_no_issuer_file_is_refused(tmp_path: Path, text: str, lin
     assert says in problem.message
 
 
-@pytest.mark.parametrize(
-    "namespace", ["http://namespaces.globalplatform.org/systems-messaging/3.0.0", "urn:other", None]
-)
+@pytest.mark.parametrize("namespace", ["http://namespaces.globalplatform.org/systems-messaging/3.0.0", "urn:other", None])
 @pytest.mark.parametrize("sample", [PAYMENT, SINGLE, EXPORT])
 def test_an_unknown_namespace_is_refused_by_its_name(tmp_path: Path, sample: Path, namespace: str | None) -> None:
     """A container in a namespace that this bureau doesn't know is never guessed at."""
@@ -369,3 +368,30 @@ def test_the_refusal_says_how_many_and_what_to_do(tmp_path: Path) -> None:
         examine(path, Bureau(), ISSUER)
     assert [each.warning for each in refusal.value.problems] == [False, True]
     assert "submit it again" in refusal.value.remedy
+
+
+def test_a_date_before_our_times_is_no_date(tmp_path: Path) -> None:
+    """Year 1 is a slip, and in the east it would begin before the calendar does."""
+    path = spoiled(tmp_path, PAYMENT, ('RequiredProcessingDate="20261210"', 'RequiredProcessingDate="00010101000000"'))
+    [problem] = refused(path, defaults=Defaults(plant=ZoneInfo("Asia/Tokyo")))
+    assert (problem.line, problem.element) == (4, "DataContainerHeader/@RequiredProcessingDate")
+
+
+def test_named_data_of_a_native_card_are_checked(tmp_path: Path) -> None:
+    """An element that the profile doesn't know, one that the record lacks, and one that is written wrong."""
+    changes = (('"NUMBER"', '"NUMMER"'), ('DataElement="TIER" Value="', 'DataElement="TIER" Value="x'))
+    found = {(each.element, each.message) for each in refused(spoiled(tmp_path, NATIVE, *changes))}
+    assert found == {
+        ("NUMMER", "the application profile doesn't know this element"),
+        ("NUMBER", "the application profile calls for this element and the record lacks it"),
+        ("TIER", "not hex"),
+    }
+
+
+def test_a_record_without_steps_is_refused(tmp_path: Path) -> None:
+    """Nothing would be written, and a blank would count as the cardholder's good card."""
+    path = spoiled(tmp_path, EXPORT, ('<ns:ProcessingStep Action="PERSONALIZE" Requirement="01"/>', ""))
+    assert {each.message for each in refused(path)} == {
+        "the record asks for nothing to be done",
+        "holds data, but no step personalizes the application with it",
+    }

@@ -273,6 +273,13 @@ def test_a_single_card_is_answered_by_a_card_audit_trail(tmp_path: Path, version
     assert only(root, "ValidCardProfileID").text == uid("10")
 
 
+def test_data_named_in_lower_case_come_back_as_well(tmp_path: Path) -> None:
+    """5f34 and 5F34 are one element; it comes back as the request wrote it."""
+    path = spoiled(tmp_path, EXPORT, ('DataElement="5F34"', 'DataElement="5f34"'))
+    written = trails(path, audited=lambda _profile: frozenset({"5F34"}))
+    assert [only(root, "DataSet/Data").get("DataElement") for root in written.values()] == ["5f34", "5F34", "5F34"]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_each_notification_is_answered_by_its_own_trail(tmp_path: Path, version: str) -> None:
     """One ApplicationAuditTrail for each BatchID, with the states reached and the data that must come back."""

@@ -1,6 +1,7 @@
 """Hopper, station, trays and the journal; crashes, and plastics with a defect."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from hardware.sim.blank import Blank, load_blank, shipped
+from hardware.sim.journal import Event, Journal
 from hardware.sim.world import Defect, Pace, World
 from hardware.tlv import dgi
 from tests.hardware.sim import caps
@@ -203,6 +205,43 @@ def test_torn_last_line_is_dropped(path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+def test_event_that_the_disk_took_in_part_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a half-written line would be lost with it, and the journal couldn't be read again."""
+    w = world(path, 2)
+    w.feed("BLUE")
+    whole, write = path.read_bytes(), os.write
+    with monkeypatch.context() as patch:
+        patch.setattr("os.write", lambda file, line: write(file, line[:9]))
+        with pytest.raises(OSError, match="only a part"):
+            w.eject("good")
+    assert path.read_bytes() == whole
+    w.eject("reject")
+    assert world(path, 2).position is None
+    assert fold(path)[1]["tray"] == "reject"
+
+
+def test_what_the_journal_did_not_take_never_happened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chip loses its power with the command, and has forgotten it when it is switched on again."""
+    w = world(path)
+    w.feed("BLUE")
+    h = host(w)
+    h.open()
+
+    def full(_journal: Journal, _event: Event) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", full)
+        with pytest.raises(OSError, match="no space"):
+            h.install_for_load()
+    with pytest.raises(RuntimeError, match="no powered card"):
+        w.transmit(CPLC)
+    assert "touched" not in fold(path)[1]
+    h = host(w)
+    h.open()
+    h.prepare()
+
+
 def test_journal_of_another_world_is_refused(path: Path) -> None:
     """The blank and the seed are part of every identity."""
     world(path)
@@ -305,6 +344,15 @@ def test_pace_takes_time(path: Path) -> None:
     w.feed("BLUE")
     assert len(host(w).raw(CPLC)) == 47
     assert slept == [1.0 + 0.5 * (5 + 47)]
+
+
+def test_no_pace_takes_none(path: Path) -> None:
+    """A sleep of no seconds still costs each command a tenth of a millisecond."""
+    slept: list[float] = []
+    w = world(path, sleep=slept.append, pace=Pace())
+    w.feed("BLUE")
+    host(w).raw(CPLC)
+    assert slept == []
 
 
 @pytest.mark.parametrize(
