@@ -127,7 +127,7 @@ class _Making:
             self._press.identify()
             self._press.open()
         except AuthenticationError as wrong:
-            return self._untouched(f"key: {wrong}", strike=True, hold=wrong.refused)
+            return self._untouched(f"key: {wrong}", hold=wrong.refused)
         except MuteCard as mute:
             return self._untouched(str(mute), AttemptOutcome.MUTE)
         except HardwareError as fault:
@@ -165,9 +165,8 @@ class _Making:
             return self._untouched(str(refused))
         return self._settle(CardState.GOOD, AttemptOutcome.GOOD, None)
 
-    def _untouched(
-        self, cause: str, outcome: AttemptOutcome = AttemptOutcome.RETURNED, *, strike: bool = False, hold: bool = False
-    ) -> Ended:
+    def _untouched(self, cause: str, outcome: AttemptOutcome = AttemptOutcome.RETURNED, *, hold: bool = False) -> Ended:
+        """Put the record back; a blank whose channel didn't open, for whatever reason, is a strike against the encoder."""
         claims.give_back(
             self._plant.ledger,
             self._claim,
@@ -175,7 +174,7 @@ class _Making:
             self._position,
             self._plant.clock(),
             outcome=outcome,
-            strike=strike,
+            strike=not self._press.opened,
             hold=hold,
             forgive=self._press.opened,
         )

@@ -110,6 +110,15 @@ def test_three_foreign_blanks_in_a_row_hold_the_encoder(bureau: Bureau) -> None:
     assert_counted(bureau, job, returned=3)
 
 
+@pytest.mark.parametrize("defect", ["dead = true", "mute_at = 1"], ids=["dead", "mute"])
+def test_three_mute_blanks_in_a_row_hold_the_encoder(bureau: Bureau, defect: str) -> None:
+    """Something is wrong with the machine or its stock: it isn't left to go through the hopper."""
+    job = faulty(bureau, dict.fromkeys((1, 2, 3, 4), defect))
+    assert line(bureau) is EncoderState.HELD
+    assert ended(bureau, job) == ("ready", [(1, "mute"), (2, "mute"), (3, "mute")])
+    assert_counted(bureau, job, mute=3)
+
+
 class Refusing(Simulator):
     """A simulator whose cards refuse the host."""
 
