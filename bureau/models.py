@@ -126,6 +126,38 @@ class Environment:
     interpreter: Interpreter | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CommonModule:
+    """A GenericModule that stands for all cards of a lot, by name."""
+
+    name: str
+    identifier: str | None
+    profile: UniqueID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonApplication:
+    """An ApplicationCommonData by name, AID and order as written."""
+
+    aid: str | None
+    order: str | None
+    profile: UniqueID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonGroup:
+    """One group of a lot's CommonDataContainer, structure only: nothing in it is confidential.
+
+    card_profiles: those of its CardCommonConfiguration, None where it has none; delivery: whether it has a DeliveryModule.
+    """
+
+    identifier: str
+    card_profiles: tuple[UniqueID, ...] | None
+    applications: tuple[CommonApplication, ...]
+    modules: tuple[CommonModule, ...]
+    delivery: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LotHeader:
     """One DataContainerHeader, attributes as written; dates unparsed so that they go back as they came."""
@@ -141,6 +173,8 @@ class LotHeader:
     """The end of @RequiredProcessingDate's day, in plant time, as UTC."""
     profiles: tuple[UniqueID, ...]
     """Card profiles that will do for every record of the lot."""
+    common: tuple[CommonGroup, ...] = ()
+    """What the lot says for all its cards, for the way back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from bureau.ledger.views import JobView, LotView
 from bureau.models import CardState
 from bureau.service import operate, report
 from bureau.service.submit import submit
+from bureau.wording import counted
 
 
 @click.command("submit")
@@ -32,9 +33,10 @@ def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool
         for warning in found.warnings:
             note(f"warning: line {warning.line}, record {warning.record}: {warning.element}: {warning.message}")
         for name, cards in found.not_done.items():
-            note(f"not done here: {name} ({cards} cards); kept, and answered as such")
+            note(f"not done here: {name} ({counted(cards, 'card')}); kept, and answered as such")
         numbers = ", ".join(map(str, jobs))
-        say(f"{file.name}: {found.records} cards in job {numbers}, held. Next: bureau release {' '.join(map(str, jobs))}")
+        taken = f"{file.name}: {counted(found.records, 'card')} in job {numbers}, held"
+        say(f"{taken}. Next: bureau release {' '.join(map(str, jobs))}")
 
 
 @click.command("release")
@@ -51,7 +53,7 @@ def release_command(jobs: tuple[str, ...]) -> None:
     with plant.ledger.read() as connection:
         for view in views.list_jobs(connection, numbers):
             waits = f"; waits: {'; '.join(view.waits)}" if view.waits else ""
-            say(f"job {view.number} {view.batch_id}/{view.job_id} released: {view.records} cards{waits}")
+            say(f"job {view.number} {view.batch_id}/{view.job_id} released: {counted(view.records, 'card')}{waits}")
 
 
 @click.command("jobs")
@@ -149,7 +151,7 @@ def _row(view: JobView) -> dict[str, object]:
 def _lot(view: LotView) -> dict[str, str | int]:
     at = view.balance
     return {
-        "lot": view.lot,
+        "lot": view.position + 1,
         "records": f"records: {at.records_in} in = {at.good} good + {at.scrapped} scrapped + {at.withdrawn} withdrawn"
         f" + {at.open} open",
         "plastics": f"stock {view.stock}: {at.drawn} drawn = {at.good_plastics} good + {at.spoiled} spoiled + {at.mute} mute"

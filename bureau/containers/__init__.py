@@ -35,8 +35,8 @@ class Known(Protocol):
     def key(self, id: UniqueID) -> KeyInfo | None:  # noqa: A002
         """Return what may be shown of a registered key."""
 
-    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> frozenset[str]:
-        """Return which of *crns* (at most 500) are known for *issuer* and not withdrawn."""
+    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
+        """Say where those of *crns* (at most 500) are that *issuer* has used and that aren't withdrawn ("job 7")."""
 
     def file_known(self, sha256: str) -> str | None:
         """Say as what ("job 7") the same file was accepted."""
@@ -70,7 +70,8 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A file that was found right: its requests, its card records, and the transport *keys* that they name.
+    """A file that was found right: its requests, its card records, and the transport *keys* that each job of
+    each batch names, by their positions.
 
     not_done: by name, on how many cards there is something kept that isn't done here (generic modules, delivery);
     placed: for application notifications, the job of each combination of batch and application profiles.
@@ -81,7 +82,7 @@ class Submission:
     sha256: str
     size: int
     warnings: tuple[Problem, ...]
-    keys: frozenset[UniqueID]
+    keys: Mapping[tuple[int, int], frozenset[UniqueID]]
     not_done: Mapping[str, int]
     placed: Mapping[tuple[int, tuple[UniqueID, ...]], int]
 
@@ -89,7 +90,9 @@ class Submission:
 class RefusedError(BureauError):
     """The file is refused whole; *problems* are all errors and warnings, by line."""
 
-    def __init__(self, message: str, *, problems: Sequence[Problem], sha256: str) -> None:
-        super().__init__(message, "correct the file and submit it again; nothing of it was kept")
+    def __init__(
+        self, message: str, *, problems: Sequence[Problem], sha256: str, remedy: str = "correct the file and submit it again"
+    ) -> None:
+        super().__init__(message, f"{remedy}; nothing of it was kept")
         self.problems = tuple(problems)
         self.sha256 = sha256

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bureau.containers import Defaults
+from bureau.containers import Defaults, commons
 from bureau.containers.attributes import due
 from bureau.containers.frame import BatchDraft, JobDraft, LotDraft
 from bureau.models import Batch, Environment, Form, Interpreter, JobHeader, LotHeader, Preference
@@ -118,6 +118,7 @@ def _lot(draft: LotDraft, lot: Lot, defaults: Defaults, shelf: Shelf) -> LotHead
         required_date=required,
         due=None if required is None else due(required, defaults.plant),
         profiles=lot.profiles,
+        common=() if draft.common is None else commons.structure(draft.common.root),
     )
 
 

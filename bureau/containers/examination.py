@@ -85,8 +85,15 @@ class Examination:
         )
         return Submission(
             batches=batches, records=self._frame.cards, sha256=sha256, size=size, warnings=warnings,
-            keys=frozenset(self._inspector.keys), not_done=dict(self._not_done), placed=dict(self._placed),
+            keys=self._keys(), not_done=dict(self._not_done), placed=dict(self._placed),
         )  # fmt: skip
+
+    def _keys(self) -> dict[tuple[int, int], frozenset[UniqueID]]:
+        """Return the transport keys of each job; a notification's is known by its card profile so far."""
+        found: dict[tuple[int, int], frozenset[UniqueID]] = {}
+        for (place, job), keys in self._inspector.keys.items():
+            found[place, job if isinstance(job, int) else self._jobs[place, job]] = frozenset(keys)
+        return found
 
     def _issuer(self, draft: BatchDraft, line: int) -> str:
         if draft.form is Form.BATCH:

@@ -1,5 +1,6 @@
 """Checks card records against what the bureau knows: profiles, products, keys and the references in use."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -30,7 +31,8 @@ class Inspector:
         self._modes: dict[Job, tuple[Mode, KeyId]] = {}
         self._said: set[tuple[Job, str]] = set()
         """What was said of a job and needn't be said of each of its cards."""
-        self.keys: set[UniqueID] = set()
+        self.keys: defaultdict[Job, set[UniqueID]] = defaultdict(set)
+        """The transport keys that each job names."""
 
     def card(self, profile: UniqueID) -> CardProfile | None:
         """Return a registered card profile."""
@@ -126,7 +128,7 @@ class Inspector:
 
     def _transport(self, transport: Transport, element: etree._Element, place: Place, job: Job) -> KeyInfo | None:
         identifier = UniqueID(transport.key)
-        self.keys.add(identifier)
+        self.keys[job].add(identifier)
         keys = element.iter("{*}TransportKey")
         culprit = next((each for each in keys if str(each.get("ID", "")).strip().upper() == identifier), element)
         info = self._key(identifier)

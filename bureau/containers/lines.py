@@ -10,6 +10,7 @@ from bureau.containers.frame import Card
 from bureau.containers.orders import crn
 from bureau.containers.problems import Problems
 from bureau.containers.schemas import Finding
+from hardware.perso.values import shown
 
 
 def source_line(element: etree._Element) -> int:
@@ -52,5 +53,7 @@ class Place:
         return own + source_line(element) - 1
 
     def _add(self, line: int, name: str, message: str, *, warning: bool = False) -> None:
-        record = self._card.number
+        record, kept = self._card.number, shown(name)
+        if kept != name:
+            name, message = kept, message.replace(name, kept)
         self._problems.add(Problem(line=line, record=record, crn=self.crn, element=name, message=message, warning=warning))

@@ -24,7 +24,7 @@ NOT_PRODUCED: Final[Mapping[CardState, tuple[str, str]]] = {
 UNFINISHED: Final = ("05", "not made yet")
 _FAILED: Final = frozenset({AttemptOutcome.SPOILED, AttemptOutcome.MUTE, AttemptOutcome.UNKNOWN})
 _UNREPORTED: Final = frozenset({AttemptOutcome.RETURNED, AttemptOutcome.MUTE})
-_NOT_DONE: Final = {"ErrorCategory": "MODULE", "ErrorNumber": "20", "ErrorDescription": "not done here"}
+NOT_DONE: Final = {"ErrorCategory": "MODULE", "ErrorNumber": "20", "ErrorDescription": "not done here"}
 _STATES: Final = {state.code: state.value for state in TargetState}
 
 
@@ -81,7 +81,7 @@ class RecordLog:
         log = self._element("CardConfigurationLog", DecollationStatus="0")
         error = self._error()
         if error is None and modules and (names := [each.get("ModuleName") for each in self._modules()]):
-            error = {**_NOT_DONE, "ErrorDescription": f"not done here: {', '.join(name or 'delivery' for name in names)}"}
+            error = {**NOT_DONE, "ErrorDescription": f"not done here: {', '.join(name or 'delivery' for name in names)}"}
         if error is not None:
             log.append(self._element("Error", **error))
         log.append(self._crn())
@@ -194,14 +194,14 @@ class RecordLog:
             log = self._element("ModuleLog", ModuleName=str(module.get("ModuleName")))
             if (identifier := module.get("Identifier")) is not None:
                 log.set("Identifier", identifier)
-            log.append(self._element("Error", **_NOT_DONE))
+            log.append(self._element("Error", **NOT_DONE))
             log.append(self._element("ProfileUniqueID", module.findtext("{*}ProfileUniqueID")))
             if (data := module.find("{*}LogData")) is not None:
                 log.append(_copy(data))
             yield log
         if (delivery := self._root.find("{*}DeliveryModule")) is not None:
             log = self._element("DeliveryModuleLog")
-            log.append(self._element("Error", **_NOT_DONE))
+            log.append(self._element("Error", **NOT_DONE))
             if (date := delivery.find("{*}RequestedDeliveryDate")) is not None:
                 log.append(_copy(date))
             yield log

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from bureau.containers import Defaults, Known, Problem, RefusedError, Submission
+from bureau.containers import Defaults, Known, Problem, RefusedError, Submission, commons
 from bureau.containers.examination import Examination
 from bureau.containers.frame import EXPECTED, Card, Frame, Part
 from bureau.containers.merging import complete, name_card_profile, named_profiles
@@ -23,7 +23,7 @@ def examine(path: Path, known: Known, defaults: Defaults, progress: Progress = l
     problems = Problems()
     if (before := known.file_known(digest)) is not None:
         problems.add(Problem(line=1, element="file", message=f"is the same file as {before}"))
-        raise _refused(path, problems, digest)
+        raise _refused(path, problems, digest, f"it is {before} already: see `bureau jobs`")
     frame = Frame(lambda line, element, message: problems.add(Problem(line=line, element=element, message=message)))
     examination = Examination(known, defaults, problems, frame)
     reader = Reader(path, progress)
@@ -70,17 +70,22 @@ def _record(card: Card, submission: Submission) -> Record:
     if batch.form is Form.NOTIFICATION:
         job = submission.placed[card.batch, named_profiles(card.root)]
         name_card_profile(card.root, batch.jobs[job].lots[0].profiles[0])
+        if card.common is not None:
+            commons.note(card.root, card.common.root)
     return Record(
         batch=card.batch, job=job, lot=card.lot, crn=reference, container=card.container or batch.batch_id,
         xml=etree.tostring(card.root, with_tail=False),
     )  # fmt: skip
 
 
-def _refused(path: Path, problems: Problems, digest: str) -> RefusedError:
+def _refused(
+    path: Path, problems: Problems, digest: str, remedy: str = "correct the file and submit it again"
+) -> RefusedError:
     said = f"{path.name} is refused: {problems.errors} error{'s' * (problems.errors != 1)}"
-    return RefusedError(said, problems=problems.listed(), sha256=digest)
+    return RefusedError(said, problems=problems.listed(), sha256=digest, remedy=remedy)
 
 
 def _changed(path: Path, digest: str) -> RefusedError:
     problem = Problem(line=1, element="file", message="changed after it was checked")
-    return RefusedError(f"{path.name} is refused: it changed after it was checked", problems=[problem], sha256=digest)
+    said = f"{path.name} is refused: it changed after it was checked"
+    return RefusedError(said, problems=[problem], sha256=digest, remedy="submit it again when nobody writes it any more")

@@ -10,9 +10,11 @@ from typing import BinaryIO, Final, Protocol
 
 from lxml import etree
 
+from bureau.containers import commons
 from bureau.containers.answers import Answer, frame
 from bureau.containers.dialects import DIALECTS, Dialect
 from bureau.containers.logs import RecordLog
+from bureau.containers.orders import parse
 from bureau.containers.schemas import findings
 from bureau.errors import BureauError
 from bureau.models import Form, RecordResult
@@ -84,6 +86,8 @@ def _write(answer: Answer, container: str, results: Iterable[RecordResult], out:
 
         def fill(job: int, lot: int) -> None:
             whole = answer.batch.form is Form.NOTIFICATION
+            if (common := queue.common() if whole else _common(answer, job, lot, dialect)) is not None:
+                stream.write(common)
             for result in queue.rest() if whole else queue.of(job, lot):
                 for part in _parts(answer, result):
                     stream.write(part)
@@ -91,6 +95,13 @@ def _write(answer: Answer, container: str, results: Iterable[RecordResult], out:
         file.write_declaration()
         frame(answer, container, stream.enter, fill)
     queue.finish()
+
+
+def _common(answer: Answer, job: int, lot: int, dialect: Dialect) -> etree._Element | None:
+    """Return what a lot of a batch is answered for all its cards."""
+    jobs = answer.batch.jobs
+    groups = jobs[job].lots[lot].common if answer.batch.form is Form.BATCH else ()
+    return commons.log(groups, dialect) if groups else None
 
 
 def _parts(answer: Answer, result: RecordResult) -> Iterator[etree._Element]:
@@ -142,6 +153,10 @@ class _Queue:
     def __init__(self, results: Iterable[RecordResult]) -> None:
         self._results = iter(results)
         self._next = next(self._results, None)
+
+    def common(self) -> etree._Element | None:
+        """Return what a notification's first record says of the data that all its cards share."""
+        return None if self._next is None else commons.noted(parse(self._next.record.xml))
 
     def rest(self) -> Iterator[RecordResult]:
         """Yield all that are left."""

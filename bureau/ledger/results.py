@@ -125,6 +125,7 @@ def _lot_header(row: AnyRow) -> LotHeader:
         required_date=row.required_date,
         due=row.due,
         profiles=tuple(UniqueID(profile) for profile in row.profiles),
+        common=rows.common(row.common),
     )
 
 

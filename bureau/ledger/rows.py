@@ -7,6 +7,9 @@ from sqlalchemy import Connection, Row, select
 
 from bureau.ledger.schema import job_profiles, profiles
 from bureau.models import (
+    CommonApplication,
+    CommonGroup,
+    CommonModule,
     EncoderId,
     EncoderState,
     Environment,
@@ -55,6 +58,49 @@ def step_results(result: ResultJson) -> tuple[StepResult, ...]:
     return tuple(
         StepResult(application=application, step=step, status_words=words)
         for application, step, words in result.get("steps", ())
+    )
+
+
+class CommonJson(TypedDict):
+    """One group of what a lot says for all its cards: applications as [AID, order, profile], modules likewise."""
+
+    identifier: str
+    card_profiles: list[str] | None
+    applications: list[tuple[str | None, str | None, str | None]]
+    modules: list[tuple[str, str | None, str]]
+    delivery: bool
+
+
+def common_json(groups: Sequence[CommonGroup]) -> list[CommonJson]:
+    """Return the JSON form of what a lot says for all its cards."""
+    return [
+        {
+            "identifier": group.identifier,
+            "card_profiles": None if group.card_profiles is None else [*group.card_profiles],
+            "applications": [(each.aid, each.order, each.profile) for each in group.applications],
+            "modules": [(each.name, each.identifier, each.profile) for each in group.modules],
+            "delivery": group.delivery,
+        }
+        for group in groups
+    ]
+
+
+def common(kept: Sequence[CommonJson]) -> tuple[CommonGroup, ...]:
+    """Return the groups of common_json()."""
+    return tuple(
+        CommonGroup(
+            identifier=group["identifier"],
+            card_profiles=None if group["card_profiles"] is None else tuple(map(UniqueID, group["card_profiles"])),
+            applications=tuple(
+                CommonApplication(aid=aid, order=order, profile=None if profile is None else UniqueID(profile))
+                for aid, order, profile in group["applications"]
+            ),
+            modules=tuple(
+                CommonModule(name, identifier, UniqueID(profile)) for name, identifier, profile in group["modules"]
+            ),
+            delivery=group["delivery"],
+        )
+        for group in kept
     )
 
 

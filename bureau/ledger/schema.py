@@ -147,6 +147,7 @@ lots = Table(
     Column("required_date", Text),
     Column("due", UtcDateTime),
     Column("profiles", JSON, nullable=False),
+    Column("common", JSON, nullable=False),
     Column("closed_at", UtcDateTime),
     UniqueConstraint("job_id", "position"),
     sqlite_autoincrement=True,

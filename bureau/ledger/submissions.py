@@ -8,7 +8,7 @@ from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bureau.errors import NotAllowedError, NotFoundError
-from bureau.ledger import closing
+from bureau.ledger import closing, rows
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.schema import batches, cards, files, job_profiles, jobs, lots, profiles
 from bureau.models import Batch, CardState, FileId, JobHeader, JobId, JobState, LotHeader, LotId, ProfilePin
@@ -153,6 +153,7 @@ def _insert_lot(tx: Transaction, job: int, position: int, lot: LotHeader) -> int
         required_date=lot.required_date,
         due=lot.due,
         profiles=list(lot.profiles),
+        common=rows.common_json(lot.common),
     )
 
 
@@ -232,14 +233,15 @@ def jobs_of_file(ledger: Ledger, sha256: str) -> tuple[JobId, ...] | None:
         return tuple(JobId(row.id) for row in connection.execute(known)) or None
 
 
-def crns_in_use(ledger: Ledger, issuer: str, crns: Iterable[str]) -> set[str]:
-    """Return which of *crns* the issuer has used before in a record that isn't withdrawn."""
-    wanted, used = list(crns), set[str]()
+def crns_in_use(ledger: Ledger, issuer: str, crns: Iterable[str]) -> dict[str, JobId]:
+    """Return the jobs of those of *crns* that the issuer has used before in a record that isn't withdrawn."""
+    wanted, used = list(crns), dict[str, JobId]()
     alive = (cards.c.issuer == issuer) & (cards.c.state != CardState.WITHDRAWN.value)
     with ledger.read() as connection:
         for start in range(0, len(wanted), closing.CHUNK):
             some = alive & cards.c.crn.in_(wanted[start : start + closing.CHUNK])
-            used.update(row.crn for row in connection.execute(select(cards.c.crn).where(some)))
+            found = connection.execute(select(cards.c.crn, cards.c.job_id).where(some))
+            used.update({row.crn: JobId(row.job_id) for row in found})
     return used
 
 
@@ -265,6 +267,12 @@ def discard_leftovers(ledger: Ledger, actor: str, now: datetime, *, idle: timede
         while _discard_some(ledger, file, actor, now):
             pass
     return len(found)
+
+
+def discard(ledger: Ledger, incoming: Incoming, now: datetime) -> None:
+    """Remove a file that is not to be finished."""
+    while _discard_some(ledger, incoming.file, incoming.actor, now):
+        pass
 
 
 def _discard_some(ledger: Ledger, file: FileId, actor: str, now: datetime) -> bool:

@@ -199,16 +199,16 @@ class _Making:
 
 
 def reached(order: Order, results: Results) -> tuple[ReachedAid, ...]:
-    """Return each AID of the record with what was read back."""
+    """Return each AID of the record with what was read back; where it names none, those that its card profile supplied."""
     if order.targets:
         return tuple(
             ReachedAid(aid=target.aid, order=target.order, target=target.state, reached=results.reached.get(target.aid))
             for target in order.targets
         )
+    named = {each.aid: place for place, each in enumerate(order.applications, start=1) if each.aid is not None}
     return tuple(
-        ReachedAid(aid=application.aid, order=place, target=None, reached=results.reached.get(application.aid))
-        for place, application in enumerate(order.applications, start=1)
-        if application.aid is not None
+        ReachedAid(aid=aid, order=place, target=None, reached=results.reached.get(aid))
+        for aid, place in (named or {aid: place for place, aid in enumerate(results.reached, start=1)}).items()
     )
 
 

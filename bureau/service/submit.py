@@ -1,13 +1,14 @@
 """An issuer's file into the ledger: checked whole, then sealed record by record; a refused one leaves an audit entry."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import count, islice
 from pathlib import Path
 
 from bureau.containers import Defaults, RefusedError, Submission
 from bureau.containers.submission import examine, records
-from bureau.errors import BureauError
+from bureau.errors import BureauError, UnavailableError
 from bureau.ledger import submissions
 from bureau.ledger.closing import CHUNK
 from bureau.ledger.submissions import SealedRecord, SubmittedBatch, SubmittedJob
@@ -15,6 +16,7 @@ from bureau.models import JobHeader, JobId
 from bureau.service.catalog import Shelf
 from bureau.service.plant import Plant
 from bureau.service.seal import seal
+from bureau.wording import counted
 from hardware.errors import KeyStoreError
 from hardware.keystores import DataKey, KeyId, KeyInfo, Mode
 from hardware.perso.order import UniqueID
@@ -53,8 +55,9 @@ class _Known:
         except KeyStoreError:
             return None
 
-    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> frozenset[str]:
-        return frozenset(submissions.crns_in_use(self._plant.ledger, issuer, crns))
+    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
+        found = submissions.crns_in_use(self._plant.ledger, issuer, crns)
+        return {crn: f"job {job}" for crn, job in found.items()}
 
     def file_known(self, sha256: str) -> str | None:
         jobs = submissions.jobs_of_file(self._plant.ledger, sha256)
@@ -78,33 +81,57 @@ def submit(
         errors = sum(not problem.warning for problem in refusal.problems)
         submissions.refused(plant.ledger, file.name, refusal.sha256, errors, actor, plant.clock())
         raise
+    try:
+        return _take(plant, shelf, file, found, production=production, actor=actor, progress=progress), found
+    except UnavailableError:
+        raise  # no refusal: the ledger takes no entry now
+    except (BureauError, KeyStoreError):
+        submissions.refused(plant.ledger, file.name, found.sha256, 1, actor, plant.clock())
+        raise
+
+
+def _take(
+    plant: Plant, shelf: Shelf, file: Path, found: Submission, *, production: bool, actor: str, progress: Progress
+) -> tuple[JobId, ...]:
+    """Write a file that was found right into the ledger."""
     keys: dict[tuple[int, int], DataKey] = {}
     requests = []
     for place, batch in enumerate(found.batches):
         jobs = []
         for at, job in enumerate(batch.jobs):
             keys[place, at], wrapped = plant.keystore.new_data_key()
-            jobs.append(_job(plant, shelf, job, found, wrapped, production=production))
+            mode = _mode(plant, job, found.keys.get((place, at), frozenset()), production=production)
+            jobs.append(_job(shelf, job, found, wrapped, mode))
         requests.append(SubmittedBatch(batch=batch, jobs=tuple(jobs)))
     incoming = submissions.begin(plant.ledger, file.name, found.sha256, requests, actor, plant.clock())
     written = 0
     sealed = _sealed(file, found, keys)
-    while rows := tuple(islice(sealed, CHUNK)):
-        submissions.add_cards(plant.ledger, incoming, rows, plant.clock())
-        written += len(rows)
-        progress("writing", written, found.records)
-    return submissions.finish(plant.ledger, incoming, plant.clock()), found
+    try:
+        while rows := tuple(islice(sealed, CHUNK)):
+            submissions.add_cards(plant.ledger, incoming, rows, plant.clock())
+            written += len(rows)
+            progress("writing", written, found.records)
+        return submissions.finish(plant.ledger, incoming, plant.clock())
+    except BaseException:  # refused after all, or Ctrl-C: nothing of it stays
+        with suppress(UnavailableError):
+            submissions.discard(plant.ledger, incoming, plant.clock())
+        raise
 
 
-def _job(plant: Plant, shelf: Shelf, job: JobHeader, found: Submission, wrapped: bytes, *, production: bool) -> SubmittedJob:
-    cards = dict.fromkeys(card for lot in job.lots for card in lot.profiles)
-    pins = dict.fromkeys(pin for card in cards for pin in shelf.needed(card))
-    masters = {each.master for each in plant.products.values() if each.master and not set(cards).isdisjoint(each.profiles)}
-    modes = {plant.keystore.info(key).mode for key in (*masters, *map(KeyId, found.keys))}
+def _mode(plant: Plant, job: JobHeader, transports: frozenset[UniqueID], *, production: bool) -> Mode:
+    """Return the mode of a job's keys, those that its records name and its products' own."""
+    cards = {card for lot in job.lots for card in lot.profiles}
+    masters = {each.master for each in plant.products.values() if each.master and not cards.isdisjoint(each.profiles)}
+    modes = {plant.keystore.info(key).mode for key in (*masters, *map(KeyId, transports))}
     if len(modes) > 1:
         raise BureauError(f"job {job.job_id} mixes TEST and PRODUCTION keys", "Use keys of one mode.")
-    mode = modes.pop() if modes else Mode.PRODUCTION if production else Mode.TEST
-    remarks = tuple(f"{name}: not done here ({cards} cards)" for name, cards in found.not_done.items())
+    return modes.pop() if modes else Mode.PRODUCTION if production else Mode.TEST
+
+
+def _job(shelf: Shelf, job: JobHeader, found: Submission, wrapped: bytes, mode: Mode) -> SubmittedJob:
+    cards = dict.fromkeys(card for lot in job.lots for card in lot.profiles)
+    pins = dict.fromkeys(pin for card in cards for pin in shelf.needed(card))
+    remarks = tuple(f"{name}: not done here ({counted(cards, 'card')})" for name, cards in found.not_done.items())
     return SubmittedJob(mode=mode, wrapped_data_key=wrapped, profiles=tuple(pins), remarks=remarks)
 
 

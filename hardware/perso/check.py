@@ -1,7 +1,7 @@
 """What is wrong with an order before any card is touched."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from hardware.perso.layout import layout
 from hardware.perso.order import Action, ApplicationOrder, Element, Instructions, Order, Step, Target, TargetState, UniqueID
 from hardware.perso.product import Product
 from hardware.perso.profiles import ApplicationProfile, CardProfile
-from hardware.perso.values import Coded, Places, code, described, elements
+from hardware.perso.values import Coded, Places, code, described, elements, shown
 
 LEVELS: Final = (0x01, 0x03)
 """Security levels that the secure channels offer."""
@@ -106,6 +106,13 @@ def _application(
         for element in profile.elements:
             if not element.optional and element.name not in given:
                 yield element.name, "the application profile calls for this element and the record lacks it", False
+        yield from _unwritten(application, {step.data_set for step in steps})
+
+
+def _unwritten(application: ApplicationOrder, written: Collection[str | None]) -> Iterator[Found]:
+    for data_set in application.data if None not in written else ():
+        if data_set.name not in written:
+            yield "DataSet/@Name", f"no step writes the data set '{shown(data_set.name)}'", True
 
 
 def _step(

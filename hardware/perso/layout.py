@@ -12,7 +12,7 @@ from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Transport
 from hardware.perso.order import Instructions
 from hardware.perso.profiles import TagEncoding
-from hardware.perso.values import STRUCTURE, Coded, Places
+from hardware.perso.values import STRUCTURE, Coded, Places, shown
 
 CLEAR, MIXED, ENCRYPTED = 0x00, 0x20, 0x60
 """P1 b7b6 of STORE DATA (GPCS table 11-90): none, application dependent, all encrypted."""
@@ -132,12 +132,14 @@ def _units(items: Sequence[Coded], instructions: Instructions) -> Iterator[_Unit
     for group in groups:
         for at in set(range(group[0], group[-1])).difference(group) if group else ():
             if at in in_order:
-                raise ValueError(f"a group would travel before {items[at].name}, which ORDER puts between its members")
+                raise ValueError(
+                    f"a group would travel before {shown(items[at].name)}, which ORDER puts between its members"
+                )
     for place, item in enumerate(items):
         refusable = place in version_control
         members = next((group for group in groups if place in group), [place])
         if refusable and place in grouped:
-            raise ValueError(f"VERCNTL and GROUP both name {item.name}, but a VERCNTL element travels alone")
+            raise ValueError(f"VERCNTL and GROUP both name {shown(item.name)}, but a VERCNTL element travels alone")
         if place == members[0]:
             kind = _kind([items[at] for at in members])
             yield _Unit(items=tuple(members), kind=kind, whole=place in grouped, refusable=refusable)

@@ -1,6 +1,7 @@
 """Data elements as an issuer names them, turned into what a card stores."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,6 +10,9 @@ from hardware import tlv
 from hardware.keystores import Transport
 from hardware.perso.order import ApplicationOrder, Element, Step
 from hardware.perso.profiles import ApplicationProfile, DataElement, Encoding, TagEncoding
+
+_VALUE: Final = re.compile(r"[0-9]{8}|^[0-9A-Fa-f]{12,}$")
+"""What an element's name doesn't look like, and a PAN or a DGI's content does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,11 @@ class Places:
     def of(self, names: Iterable[str]) -> list[int]:
         """Return the places of what *names* call, in the order of the names; what nobody has is left out."""
         return [place for name in names for place in self._by_name.get(name, ())]
+
+
+def shown(name: str) -> str:
+    """Return an element's name as a message may show it: one that looks like a value, the two swapped, by its length."""
+    return f"(a name of {len(name)} characters)" if _VALUE.search(name) else name
 
 
 def elements(application: ApplicationOrder, step: Step) -> tuple[Element, ...]:

@@ -115,8 +115,10 @@ def test_at_most_a_thousand_records_go_into_a_transaction(ledger: Ledger) -> Non
 def test_a_crn_is_used_once_by_its_issuer(ledger: Ledger) -> None:
     """Unless the earlier record was withdrawn."""
     submit(ledger, "A", job("1", lot(2)))
-    assert submissions.crns_in_use(ledger, "BANK", ["410000", "410001", "410002"]) == {"410000", "410001"}
-    assert submissions.crns_in_use(ledger, "OTHER", ["410000"]) == set()
+    assert submissions.crns_in_use(ledger, "BANK", ["410000", "410001", "410002"]) == dict.fromkeys(
+        ["410000", "410001"], JobId(1)
+    )
+    assert submissions.crns_in_use(ledger, "OTHER", ["410000"]) == {}
     whole = batch("B", job("1", lot(2)))
     incoming = begin(ledger, whole)
     with pytest.raises(NotAllowedError, match="CRN"):
@@ -125,7 +127,7 @@ def test_a_crn_is_used_once_by_its_issuer(ledger: Ledger) -> None:
         old = views.list_cards(connection, JobId(1))
     for card in old:
         put(ledger, card.card, CardState.WITHDRAWN)
-    assert submissions.crns_in_use(ledger, "BANK", ["410000", "410001"]) == set()
+    assert submissions.crns_in_use(ledger, "BANK", ["410000", "410001"]) == {}
     submissions.add_cards(ledger, incoming, records(whole, crn="41"), NOW)
     submissions.finish(ledger, incoming, NOW)
 
@@ -134,7 +136,7 @@ def test_crns_are_looked_up_in_any_number(ledger: Ledger) -> None:
     """More than a statement takes parameters."""
     submit(ledger, "A", job("1", lot(1)))
     many = [f"{number:08X}" for number in range(40_000)]
-    assert submissions.crns_in_use(ledger, "BANK", [*many, "410000"]) == {"410000"}
+    assert submissions.crns_in_use(ledger, "BANK", [*many, "410000"]) == {"410000": JobId(1)}
 
 
 def test_leftovers_go_entirely_and_their_file_may_come_again(ledger: Ledger) -> None:

@@ -14,6 +14,9 @@ from bureau.models import (
     AttemptOutcome,
     BatchId,
     CardState,
+    CommonApplication,
+    CommonGroup,
+    CommonModule,
     EncoderState,
     Envelope,
     Form,
@@ -287,7 +290,22 @@ def test_a_batchs_frame_comes_back_as_it_was_submitted(ledger: Ledger) -> None:
     """Every value of every level, so that the trail can mirror the request."""
     interpreter = Interpreter(support=Preference.ANY, type="GP Scripting", version="1,1")
     envelope = Envelope(transaction_id="T1", source="2B06", destination="2B07", message_version="2.0.1")
-    first = job("1", lot(1, due=NOW + timedelta(days=1)), replace(lot(1), required_date="20260310", profiles=()))
+    application = CommonApplication(aid="A000000001", order="1", profile=None)
+    common = (
+        CommonGroup(
+            identifier="EMV",
+            card_profiles=(UniqueID("0A"),),
+            applications=(application, CommonApplication(aid=None, order=None, profile=UniqueID("0B"))),
+            modules=(CommonModule("EMBOSS", None, UniqueID("0C")),),
+            delivery=True,
+        ),
+        CommonGroup(identifier="", card_profiles=None, applications=(), modules=(), delivery=False),
+    )
+    first = job(
+        "1",
+        replace(lot(1, due=NOW + timedelta(days=1)), common=common),
+        replace(lot(1), required_date="20260310", profiles=()),
+    )
     second = job("2", lot(1), priority=1, preference=Preference.MANDATORY)
     second = replace(second, environment_index=1, risk=1, environment=replace(second.environment, interpreter=interpreter))
     whole = replace(batch("A", first, second), envelope=envelope, user_data="for you", form=Form.NOTIFICATION)

@@ -267,3 +267,27 @@ def test_a_setting_that_can_not_be_used_is_named(
     said = founded("jobs")
     assert said.status == 2
     assert name in said.err
+
+
+def test_one_card_is_one_card(founded: Bureau) -> None:
+    """Not one cards, neither when it comes in nor when it is released."""
+    assert "single-card-1.1.xml: 1 card in job 1, held" in founded("submit", SINGLE, "--issuer", "TESTBANK").out
+    released = founded("release", "1").out
+    assert " released: 1 card" in released
+    assert "1 cards" not in released
+
+
+def test_lots_are_numbered_within_their_job(founded: Bureau) -> None:
+    """The second job's first lot is lot 1."""
+    founded("submit", PAYMENT)
+    assert "lot 1: records" in founded("job", "2").out
+    [job] = json.loads(founded("job", "2", "--json").out)
+    assert [lot["lot"] for lot in job["lots"]] == [1]
+
+
+def test_the_same_file_again_needs_no_correction(founded: Bureau) -> None:
+    """The remedy says where it is."""
+    founded("submit", PAYMENT)
+    said = founded("submit", PAYMENT)
+    assert "correct the file" not in said.err
+    assert "bureau jobs" in said.err

@@ -10,7 +10,7 @@ from bureau.ledger import views
 from bureau.models import JobState
 from bureau.service import register
 from tests.e2e.bureaus import ACTOR, FOUR, Bureau
-from tests.e2e.expected import EXPORT, SINGLE
+from tests.e2e.expected import EXPORT, PAYMENT, SINGLE
 
 PROFILES = Path(__file__).parents[2] / "config" / "products" / "profiles"
 NOTIFICATION = re.compile(r"<ns:ApplicationDataNotification BatchID.*</ns:ApplicationDataNotification>", re.DOTALL)
@@ -101,3 +101,37 @@ def test_the_trail_brings_back_what_the_pinned_profile_wants(bureau: Bureau, *, 
         for path in sorted(bureau.plant.settings.trails.rglob("*.xml"))
     ]
     assert found == [["261101"] if wanted else []] * 3
+
+
+def test_aids_that_the_card_profile_supplied_are_answered(bureau: Bureau, tmp_path: Path) -> None:
+    """A record that names no AID at all is answered with what was read back from its card."""
+    path = tmp_path / "single.xml"
+    path.write_text(re.sub(r"<AID [^>]*/>", "", SINGLE.read_text(encoding="utf-8")), encoding="utf-8")
+    bureau.equip(*FOUR)
+    bureau.take(path)
+    assert bureau.run() == 1
+    [trail] = bureau.plant.settings.trails.rglob("*.xml")
+    [plastic] = etree.parse(trail).iterfind(".//{*}PhysicalCardIdentifier")
+    assert [dict(aid.attrib) for aid in plastic.iterchildren("{*}AID")] == [
+        {"AID": "A0000000041010", "Order": "1", "ReachedState": "PERSONALIZED"}
+    ]
+
+
+def test_data_common_to_a_lot_are_answered_as_such(bureau: Bureau, tmp_path: Path) -> None:
+    """From the file through the ledger into the trail: who is meant, and which module isn't done here."""
+    common = (
+        '<CommonDataContainer><CommonModuleIdentifierCode Identifier="EMVCHIP"><ApplicationCommonData><ApplicationData>'
+        '<AID AID="A0000000041010" Order="1"/></ApplicationData></ApplicationCommonData></CommonModuleIdentifierCode>'
+        '<GenericModule ModuleName="EMBOSS"><ProfileUniqueID>0A</ProfileUniqueID></GenericModule></CommonDataContainer>'
+    )
+    path = tmp_path / "batch.xml"
+    path.write_text(PAYMENT.read_text(encoding="utf-8").replace("<DataContainer>", common + "<DataContainer>", 1))
+    bureau.equip(*FOUR)
+    bureau.take(path)
+    bureau.run_all()
+    [trail] = bureau.plant.settings.trails.rglob("*.xml")
+    [log] = etree.parse(trail).iterfind(".//{*}CommonLogContainer")
+    assert [etree.QName(each).localname for each in log.iter()] == [
+        "CommonLogContainer", "CommonLogIdentifierCode", "ApplicationCommonLog", "ApplicationLog", "AID", "ModuleLog",
+        "Error", "ProfileUniqueID",
+    ]  # fmt: skip

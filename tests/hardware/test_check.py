@@ -170,7 +170,8 @@ def test_two_steps_may_share_the_elements() -> None:
     data = (DataSet(name="X", elements=elements(("A", "00"))), DataSet(name="Y", elements=elements(("B", "00"))))
     steps = [step(Action.PERSONALIZE, data_set=name) for name in "XY"]
     assert found(order(application(*steps, data=data)), needs) == []
-    assert [each.element for each in found(order(application(steps[0], data=data)), needs)] == ["B"]
+    one = found(order(application(steps[0], data=data)), needs)
+    assert [(each.element, each.warning) for each in one] == [("B", False), ("DataSet/@Name", True)]
 
 
 def test_element_too_long_for_its_command_is_found() -> None:

@@ -33,7 +33,7 @@ def test_machine_is_found_by_its_key() -> None:
     assert encoder("simulator") is Simulator
 
 
-@pytest.mark.parametrize("key", ["", "nobody", "os.path", "../simulator", "Simulator"])
+@pytest.mark.parametrize("key", ["", "nobody", "os.path", "../simulator", "Simulator", "lock"])
 def test_unknown_machine_is_named(key: str) -> None:
     """Nothing else is imported in its place."""
     with pytest.raises(ValueError, match="no kind of encoder is called"):

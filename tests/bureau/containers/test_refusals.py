@@ -240,7 +240,9 @@ def test_a_reference_in_use_is_refused() -> None:
     known = Bureau(used=frozenset({("TESTBANK", crns[0]), ("OTHERBANK", crns[1])}))
     [problem] = refused(PAYMENT, known)
     assert (problem.record, problem.crn, problem.line, problem.element) == (9, crns[0], 52, "CRN/@Number")
-    assert "in use" in problem.message
+    assert problem.message == (
+        "is already in use for issuer TESTBANK, in job 7: leave the card out or give it a CRN of its own"
+    )
     assert known.asked == [10]
 
 
@@ -252,6 +254,7 @@ def test_the_same_file_again_is_refused_by_its_hash() -> None:
         check(PAYMENT, known)
     assert [each.message for each in refusal.value.problems] == ["is the same file as job 7"]
     assert refusal.value.sha256 == digest
+    assert refusal.value.remedy == "it is job 7 already: see `bureau jobs`; nothing of it was kept"
 
 
 @pytest.mark.parametrize("sample", [SINGLE, EXPORT])
@@ -395,3 +398,26 @@ def test_a_record_without_steps_is_refused(tmp_path: Path) -> None:
         "the record asks for nothing to be done",
         "holds data, but no step personalizes the application with it",
     }
+
+
+@pytest.mark.parametrize("value", ["5413330000040007", "0123456789AB", "444F452F4A414E45", "PAN12345678"])
+def test_a_name_that_looks_like_a_value_is_not_shown(tmp_path: Path, value: str) -> None:
+    """Name and value swapped: the message says how long the name is, in PersoDeviceIns too."""
+    path = spoiled(tmp_path, PAYMENT, ('DataElement="9010" Value="0303"', f'DataElement="{value}" Value="9010"'))
+    path = spoiled(tmp_path, path, ('Value="9102 9104"', f'Value="9102 {value}"'))
+    with pytest.raises(RefusedError) as refusal:
+        check(path)
+    said = [f"{each.element} {each.message}" for each in refusal.value.problems]
+    assert any(f"(a name of {len(value)} characters)" in each for each in said)
+    assert not [each for each in said if value in each]
+
+
+def test_a_data_set_that_no_step_writes_is_a_warning(tmp_path: Path) -> None:
+    """Its data would be missing on the card without a word; a step that names no set writes all."""
+    extra = '<ICCData><DataSet Name="EXTRA"><Data DataElement="0909" Value="01"/></DataSet>'
+    path = spoiled(tmp_path, SINGLE, ("<ICCData>", extra))
+    [warning] = check(path).warnings
+    assert (warning.element, warning.message, warning.record) == (
+        "DataSet/@Name", "no step writes the data set 'EXTRA'", 1,
+    )  # fmt: skip
+    assert not check(spoiled(tmp_path, path, (' DataSet="PERSO"', ""))).warnings

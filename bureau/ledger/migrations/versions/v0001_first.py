@@ -206,6 +206,7 @@ def _lots() -> None:
         sa.Column("required_date", sa.Text()),
         sa.Column("due", MOMENT),
         sa.Column("profiles", sa.JSON(), nullable=False),
+        sa.Column("common", sa.JSON(), nullable=False),
         sa.Column("closed_at", MOMENT),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_lots_job_id"),
         sa.PrimaryKeyConstraint("id", name="pk_lots"),
