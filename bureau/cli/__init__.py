@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "open": "bureau.cli.floor",
     "hold": "bureau.cli.floor",
     "watch": "bureau.cli.floor",
+    "readers": "bureau.cli.readers",
+    "simulate": "bureau.cli.virtual",
     "profiles": "bureau.cli.stores",
     "keys": "bureau.cli.stores",
     "audit": "bureau.cli.stores",

@@ -2,7 +2,9 @@
 
 import secrets
 import sys
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Final
 import click
 from rich.live import Live
 
-from bureau.cli import up
+from bureau.cli import up, virtual
 from bureau.cli.floor import picture
 from bureau.cli.jobs import jobs_rows
 from bureau.cli.output import err, listing, note, say
@@ -21,6 +23,7 @@ from bureau.models import CardState, JobId, JobState
 from bureau.service import operate, register
 from bureau.service.plant import Plant, no_wake
 from bureau.service.submit import submit
+from bureau.wording import counted
 from config import settings
 from config.settings import Settings
 from hardware.keystores.soft import SoftKeyStore
@@ -30,15 +33,29 @@ DEMO: Final = resources.files("config") / "demo"
 
 
 @click.command("demo")
-def demo_command() -> None:
+@click.option("--pcsc", is_flag=True, help="Put the cards behind virtual PC/SC readers of a pcscd of the demo's own (root).")
+def demo_command(pcsc: bool) -> None:
     """Make the cards of three sample files, from nothing.
 
     Four simulated encoders make them. Everything that the demo makes is in a new directory .bureau/demo-N, which it prints;
     nothing else is touched.
     """
-    home = _new_home()
-    note(f"the demo's bureau is {home}")
-    plant = Plant(_settings(home))
+    with virtual.daemon(len(_stations())) if pcsc else nullcontext() as daemon:
+        home = _new_home()
+        note(f"the demo's bureau is {home}")
+        plant = Plant(_settings(home))
+        if daemon:
+            names = virtual.move(daemon, plant.settings.stations_file, plant.settings.worlds)
+            note(f"the cards are in {', '.join(names)} of a pcscd of the demo's own")
+        _make(plant, home)
+
+
+def _stations() -> Mapping[str, object]:
+    encoders: Mapping[str, object] = tomllib.loads((DEMO / "stations.toml").read_text("utf-8"))["encoder"]
+    return encoders
+
+
+def _make(plant: Plant, home: Path) -> None:
     with up.running(plant) as bureau:
         _take_in(plant, home)
         bureau.start(list(plant.encoders), opened=True)
@@ -67,7 +84,7 @@ def _take_in(plant: Plant, home: Path) -> None:
     for sample in SAMPLES:
         jobs, found = _submit(plant, sample)
         operate.release(plant, jobs, plant.settings.user, no_wake)
-        note(f"{sample}: {found} cards, released as job {', '.join(map(str, jobs))}")
+        note(f"{sample}: {counted(found, 'card')}, released as job {', '.join(map(str, jobs))}")
 
 
 def _tell(plant: Plant) -> None:

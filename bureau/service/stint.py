@@ -35,9 +35,7 @@ def start(plant: Plant, name: EncoderId, stopping: Callable[[], bool] = lambda: 
     """
     machine = _alone(plant, name, stopping)
     reaping.reap(plant.ledger, plant.clock(), encoder=name)
-    if (position := machine.station()) is not None:
-        machine.eject(_tray(plant, name, position))
-        log.warning("station_cleared", encoder=name, position=position)
+    _clear(plant, machine, name)
     return machine
 
 

@@ -9,8 +9,21 @@ from hardware.diversification import Recipe
 from hardware.keys import Algorithm, Base
 
 __all__ = [
-    "Algorithm", "Base", "CardKeys", "DataKey", "Dek", "Derivation", "KeyId", "KeyInfo", "KeyStore", "Method", "Mode",
-    "Purpose", "Recipe", "Transport", "Wrap",
+    "Algorithm",
+    "Base",
+    "CardKeys",
+    "DataKey",
+    "Dek",
+    "Derivation",
+    "KeyId",
+    "KeyInfo",
+    "KeyStore",
+    "Method",
+    "Mode",
+    "Purpose",
+    "Recipe",
+    "Transport",
+    "Wrap",
 ]
 
 KeyId = NewType("KeyId", str)

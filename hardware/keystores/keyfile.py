@@ -34,8 +34,13 @@ class Entry:
         if not isinstance(size, int):
             raise ValueError("size is missing")
         info = KeyInfo(
-            id=KeyId(shown["id"]), name=shown["name"], purpose=Purpose(shown["purpose"]),
-            algorithm=Algorithm(shown["algorithm"]), size=size, mode=Mode(shown["mode"]), kcv=shown["kcv"],
+            id=KeyId(shown["id"]),
+            name=shown["name"],
+            purpose=Purpose(shown["purpose"]),
+            algorithm=Algorithm(shown["algorithm"]),
+            size=size,
+            mode=Mode(shown["mode"]),
+            kcv=shown["kcv"],
         )
         return cls(info, bytes.fromhex(_text(table, "sealed")))
 
@@ -61,7 +66,8 @@ class KeyFile:
                 raise ValueError("keys are missing")
             entries = [Entry.parse(item) for item in raw]
             return cls(
-                salt=bytes.fromhex(_text(table, "salt")), verifier=bytes.fromhex(_text(table, "verifier")),
+                salt=bytes.fromhex(_text(table, "salt")),
+                verifier=bytes.fromhex(_text(table, "verifier")),
                 own={name: bytes.fromhex(_text(table, name)) for name in OWN},
                 entries={entry.info.id: entry for entry in entries},
             )

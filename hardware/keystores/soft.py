@@ -113,7 +113,12 @@ class SoftKeyStore:
         if purpose is Purpose.MASTER and algorithm is Algorithm.DES3 and len(value) != 16:
             raise KeyStoreError(f"key {key}: a 3DES master key has 16 bytes, not {len(value)}")
         info = KeyInfo(
-            id=key, name=name, purpose=purpose, algorithm=algorithm, size=8 * len(value), mode=mode,
+            id=key,
+            name=name,
+            purpose=purpose,
+            algorithm=algorithm,
+            size=8 * len(value),
+            mode=mode,
             kcv=kcv(algorithm, value).hex().upper(),
         )
         with locked(self._path):

@@ -77,5 +77,7 @@ def test_a_submission_that_is_interrupted_leaves_nothing(bureau: Bureau) -> None
     with pytest.raises(KeyboardInterrupt):
         submit.submit(bureau.plant, PAYMENT, issuer=None, production=False, actor=ACTOR, progress=interrupt)
     with bureau.plant.ledger.read() as connection:
-        assert [connection.execute(select(table)).first() for table in (schema.files, schema.jobs, schema.cards)] == [None] * 3
+        assert [connection.execute(select(table)).first() for table in (schema.files, schema.jobs, schema.cards)] == [
+            None
+        ] * 3
     assert len(bureau.submit(PAYMENT)) == 2
