@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "open": "bureau.cli.floor",
     "hold": "bureau.cli.floor",
     "watch": "bureau.cli.floor",
+    "doctor": "bureau.cli.doctor",
     "readers": "bureau.cli.readers",
     "simulate": "bureau.cli.virtual",
     "profiles": "bureau.cli.stores",
@@ -71,7 +72,9 @@ def cli() -> None:
 def main() -> None:
     """Run a command; every error that was foreseen is one line that says what to do, with exit status 1."""
     try:
-        cli.main(standalone_mode=False)
+        status = cli.main(standalone_mode=False)
+        if isinstance(status, int) and status:  # what ctx.exit() was given
+            sys.exit(status)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as wrong:

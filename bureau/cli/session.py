@@ -42,6 +42,11 @@ def wake(now: Settings) -> Wake:
     return sender.pool if sender else no_wake
 
 
+def broker_answers(now: Settings) -> bool:
+    """Return whether the configured broker, or the one that `bureau up` left the address of, answers."""
+    return _sender(now.broker_url) is not None
+
+
 @cache
 def _sender(broker_url: str | None) -> ModuleType | None:
     if not broker_url:

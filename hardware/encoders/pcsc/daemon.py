@@ -41,10 +41,20 @@ def missing() -> str | None:
     programs = [each for each in ("pcscd", "unshare", "nsenter", "setpriv", "ip") if not shutil.which(each)]
     if programs or not LIBRARY.exists():
         return "virtual readers need two packages: apt-get install pcscd vsmartcard-vpcd"
-    tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, text=True, check=False)  # noqa: S607
+    tried = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False)
     return (
         f"virtual readers need namespaces, which this machine refuses: {tried.stderr.strip()}" if tried.returncode else None
     )
+
+
+def _unshare() -> list[str]:
+    """Return the words that run a command in mount and network namespaces of its own, none of whose mounts leave it.
+
+    By default unshare makes / private first, which can't be done where / is no mount point, in a chroot; and needn't be
+    where no mount is shared.
+    """
+    shared = any(" shared:" in line for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return ["unshare", "--mount", "--net", *(() if shared else ("--propagation", "unchanged"))]
 
 
 class Daemon:
@@ -80,9 +90,7 @@ class Daemon:
             library = shutil.copy(LIBRARY, self._run / "lib" / f"{number}.so")
             entries.append(_ENTRY.format(number=number, port=port(2 * number - 1), library=library))
         (self._run / "conf" / "virtual").write_text("\n".join(entries))
-        self._namespace = self._start(
-            "unshare", "--mount", "--net", "sh", "-c", _NAMESPACE, cwd=self._run / "socket", stdin=PIPE, stdout=PIPE
-        )
+        self._namespace = self._start(*_unshare(), "sh", "-c", _NAMESPACE, cwd=self._run / "socket", stdin=PIPE, stdout=PIPE)
         if not self._namespace.stdout or self._namespace.stdout.readline() != b"ready\n":
             raise ReaderError(f"the namespaces of virtual readers couldn't be made: {self._said()}")
 
