@@ -98,7 +98,9 @@ class Daemon:
         """Start pcscd and wait until its readers are there; raises ReaderError."""
         for left in ("pcscd.comm", "pcscd.pid"):
             (self._run / "socket" / left).unlink(missing_ok=True)
-        pcscd = self._inside("--mount", "--net", "--", "pcscd", "--foreground", "--config", str(self._run / "conf"))
+        pcscd = self._inside(
+            "--mount", "--root", "--net", "--", "pcscd", "--foreground", "--config", str(self._run / "conf")
+        )
         self._pcscd = pcscd
         self._until(Path(self.socket).exists, pcscd, "pcscd didn't start")
         self._until(self._has_readers, pcscd, "pcscd lacks readers")
