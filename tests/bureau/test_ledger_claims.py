@@ -485,7 +485,7 @@ def test_a_spoiled_chip_may_be_tried_again(ledger: Ledger) -> None:
     claim = take(ledger)
     write(ledger, claim, "AA")
     finish(ledger, claim, CardState.REJECTED, AttemptOutcome.SPOILED)
-    make(ledger, "AA")
+    assert make(ledger, "AA").card != claim.card
 
 
 def test_identities_of_different_types_are_different_chips(ledger: Ledger) -> None:
@@ -498,8 +498,7 @@ def test_identities_of_different_types_are_different_chips(ledger: Ledger) -> No
 def test_anonymous_chips_are_told_apart_by_nothing(ledger: Ledger) -> None:
     """So none of them is refused."""
     submit(ledger, "A", job("1", lot(3)))
-    for _ in range(3):
-        make(ledger, "")
+    assert len({make(ledger, "").card for _ in range(3)}) == 3
 
 
 def test_a_record_that_has_a_good_card_is_refused(ledger: Ledger) -> None:
