@@ -492,7 +492,9 @@ def test_identities_of_different_types_are_different_chips(ledger: Ledger) -> No
     """A UID may have a CPLC's bytes."""
     submit(ledger, "A", job("1", lot(2)))
     make(ledger, "AA")
-    claims.begin_writing(ledger, take(ledger), "UID", "AA", 2, NOW, LEASE)
+    claim = take(ledger)
+    claims.begin_writing(ledger, claim, "UID", "AA", 2, NOW, LEASE)
+    assert state(ledger, claim.card) is CardState.WRITING
 
 
 def test_anonymous_chips_are_told_apart_by_nothing(ledger: Ledger) -> None:

@@ -61,7 +61,8 @@ def test_open_sends_the_published_commands(v: Vector) -> None:
 def test_key_set_0_takes_the_cards_default(v: Vector) -> None:
     """With KVN 00 the card chooses, and any answer will do."""
     (first, answer), second = handshake(v)
-    opened(v, replay([(first[:4] + "00" + first[6:], answer), second]), opening(v, kvn=0))
+    channel = opened(v, replay([(first[:4] + "00" + first[6:], answer), second]), opening(v, kvn=0))
+    assert channel.kdd == bytes.fromhex(answer[:20])
 
 
 @each_protocol
