@@ -6,7 +6,9 @@ from enum import IntEnum, StrEnum
 from typing import Final, NewType
 
 from hardware.iso7816 import AID
+from hardware.keystores import Mode
 from hardware.perso.order import TargetState, UniqueID
+from hardware.trace.speed import Speed
 
 FileId = NewType("FileId", int)
 BatchId = NewType("BatchId", int)
@@ -230,6 +232,19 @@ class ProfilePin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealedCard:
+    """One card record as the ledger keeps it, under the data key of its job, and what the job pinned for it."""
+
+    card: CardId
+    issuer: str
+    crn: str
+    mode: Mode
+    profiles: tuple[ProfilePin, ...]
+    sealed: bytes = field(repr=False)
+    wrapped_data_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReachedAid:
     """An AID of a card with the life cycle state that was read back, if any."""
 
@@ -246,6 +261,14 @@ class StepResult:
     application: int
     step: int
     status_words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What is kept of the exchange with one piece of plastic: its times, and its trace under the job's data key."""
+
+    speed: Speed
+    sealed: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,8 @@ class Settings:
     """BUREAU_LEASE_SECONDS, default 120: how long a silent encoder keeps its card."""
     stint: timedelta
     """BUREAU_STINT_SECONDS, default 60: after this long an encoder ends its task and is woken anew."""
+    retention: timedelta
+    """BUREAU_RETENTION_HOURS, default 72: how long after its audit trail a job's records and traces are kept."""
     encoder: str | None
     """BUREAU_ENCODER, set for each encoder's worker: which machine is its own."""
     user: str
@@ -91,6 +93,7 @@ def current() -> Settings:
         plant=plant,
         lease=_seconds("BUREAU_LEASE_SECONDS", 120),
         stint=_seconds("BUREAU_STINT_SECONDS", 60),
+        retention=_hours("BUREAU_RETENTION_HOURS", 72),
         encoder=os.environ.get("BUREAU_ENCODER") or None,
         user=os.environ.get("BUREAU_USER") or getpass.getuser(),
     )
@@ -107,6 +110,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "BUREAU_PLANT_TZ": settings.plant.key,
         "BUREAU_LEASE_SECONDS": str(settings.lease.total_seconds()),
         "BUREAU_STINT_SECONDS": str(settings.stint.total_seconds()),
+        "BUREAU_RETENTION_HOURS": str(settings.retention / timedelta(hours=1)),
         "BUREAU_ENCODER": settings.encoder or "",
         "BUREAU_USER": settings.user,
     }
@@ -124,11 +128,22 @@ def _own_broker(home: Path) -> str | None:
 
 
 def _seconds(name: str, default: float) -> timedelta:
+    seconds = _number(name, default)
+    if not 0 < seconds < 86_400:
+        raise SettingsError(f"{name}: {seconds:g} is no number of seconds between 0 and 86400")
+    return timedelta(seconds=seconds)
+
+
+def _hours(name: str, default: float) -> timedelta:
+    hours = _number(name, default)
+    if not 0 <= hours <= 24 * 366:
+        raise SettingsError(f"{name}: {hours:g} is no number of hours from 0 to a year's")
+    return timedelta(hours=hours)
+
+
+def _number(name: str, default: float) -> float:
     text = os.environ.get(name) or str(default)
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds < 86_400:
-        raise SettingsError(f"{name}: {text!r} is no number of seconds between 0 and 86400")
-    return timedelta(seconds=seconds)
+        return float(text)
+    except ValueError as wrong:
+        raise SettingsError(f"{name}: {text!r} is no number") from wrong

@@ -7,6 +7,8 @@ from typing import Final, TypeAlias, TypeVar
 from hardware.errors import CardError, ProtocolError
 
 T = TypeVar("T")
+Span: TypeAlias = tuple[int, int]
+"""Bytes from a first one to before a second one."""
 
 READING: Final = frozenset({0xA4, 0xB0, 0xB2, 0xC0, 0xCA, 0xCB, 0xF2})
 """INS of SELECT, READ BINARY, READ RECORD, GET RESPONSE, GET DATA (two forms) and GET STATUS."""
@@ -31,7 +33,8 @@ class AID(bytes):
 class Command:
     """One command APDU; *ne* None means no response data, 256 and 65536 mean all there is.
 
-    Its data may be secret or confidential and so isn't printed.
+    Its data may be secret or confidential and so isn't printed. *secret* says where such values stand in it; None: nobody
+    has said, so all of it is taken for one. *plain* is the command that a secure channel protected in this one.
     """
 
     name: str
@@ -42,6 +45,22 @@ class Command:
     data: bytes = field(default=b"", repr=False)
     ne: int | None = None
     accept: tuple[int, ...] = (0x9000,)
+    secret: tuple[Span, ...] | None = field(default=None, compare=False)
+    plain: "Command | None" = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if any(not 0 <= start <= end <= len(self.data) for start, end in self.secret or ()):
+            raise ValueError(f"{self.name}: what is said to be secret lies outside of its data")
+
+    @property
+    def is_public(self) -> bool:
+        """Whether neither its data nor its answer hold anything secret or confidential."""
+        return self.secret == ()
+
+    @property
+    def hidden(self) -> tuple[Span, ...]:
+        """Where its data must not be shown."""
+        return ((0, len(self.data)),) if self.secret is None else self.secret
 
     @property
     def changes_card(self) -> bool:

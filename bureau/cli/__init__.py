@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "hold": "bureau.cli.floor",
     "watch": "bureau.cli.floor",
     "doctor": "bureau.cli.doctor",
+    "trace": "bureau.cli.traces",
+    "replay": "bureau.cli.traces",
     "readers": "bureau.cli.readers",
     "simulate": "bureau.cli.virtual",
     "profiles": "bureau.cli.stores",

@@ -13,6 +13,7 @@ from bureau.ledger import floor, views
 from bureau.ledger.ledger import Ledger
 from bureau.models import CardState, EncoderId
 from bureau.service import operate
+from hardware.trace.speed import Speed
 
 
 @click.command("encoders")
@@ -38,11 +39,20 @@ def encoders_command(json_: bool) -> None:
                     "environment": f"{machine.environment} {machine.version}",
                     "mode": machine.mode,
                     "card_in_hand": view.in_hand if view else (),
+                    "a_card_takes": _speed(view.speed) if view and view.speed else "",
                     "started": view.started_at if view else None,
                 }
             )
     empty = f"{plant.settings.stations_file} names no encoder; config/demo/stations.toml shows how."
     listing(rows, json_=json_, zone=plant.settings.plant, empty=empty)
+
+
+def _speed(mean: Speed) -> str:
+    """Return what tells a slow card or line from slow software, for the last good cards."""
+    line = f", {mean.of_possible}" if mean.of_possible else ""
+    return (
+        f"{mean.card / 1000:.0f} ms + {mean.host / 1000:.0f} ms software, {mean.milliseconds_per_byte:.3f} ms a byte{line}"
+    )
 
 
 @click.command("open")

@@ -105,6 +105,7 @@ def cards_command(job: str, json_: bool) -> None:
                 "plastics": [
                     f"{plastic.encoder}#{plastic.position or '?'} {plastic.outcome}"
                     + (f" ({plastic.cause})" if plastic.cause else "")
+                    + (f" in {(plastic.speed.card + plastic.speed.host) / 1000:.0f} ms" if plastic.speed else "")
                     for plastic in views.list_attempts(connection, card.card)
                 ],
                 "held": card.held,

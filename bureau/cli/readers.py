@@ -6,8 +6,9 @@ from bureau.cli.output import as_json, listing
 from bureau.models import EncoderId
 from bureau.service.plant import EncoderConfig, read_stations
 from config import settings
+from hardware import atr
 from hardware.cards import products
-from hardware.encoders.pcsc import Pcsc, atr
+from hardware.encoders.pcsc import Pcsc
 from hardware.encoders.pcsc.reader import Seen, readers
 
 

@@ -1,7 +1,7 @@
 """A card on an encoder: claimed in one compare-and-set, then every step under the fence of that claim."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, exists, insert, select, update
@@ -23,18 +23,17 @@ from bureau.models import (
     JobId,
     JobState,
     LotId,
-    ProfilePin,
     ReachedAid,
+    Recording,
+    SealedCard,
     StepResult,
 )
-from hardware.keystores import Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(SealedCard):
     """One card in one encoder's hand until its lease ends; whoever holds the newest fence decides."""
 
-    card: CardId
     lot: LotId
     job: JobId
     batch: BatchId
@@ -42,17 +41,11 @@ class Claim:
     encoder: EncoderId
     fence: int
     lease_until: datetime
-    issuer: str
-    crn: str
     container: str
     position: int
     """The record's place in its file, from 0."""
     priority: int
-    mode: Mode
     stock: str
-    profiles: tuple[ProfilePin, ...]
-    sealed: bytes = field(repr=False)
-    wrapped_data_key: bytes = field(repr=False)
 
 
 _READY = (cards.c.state == CardState.READY.value) & (cards.c.returns < UNWRITTEN)
@@ -162,6 +155,7 @@ def give_back(
     strike: bool = False,
     hold: bool = False,
     forgive: bool = False,
+    recording: Recording | None = None,
 ) -> None:
     """Put an unwritten record back, and say what became of the blank: returned, or mute.
 
@@ -173,7 +167,7 @@ def give_back(
     with ledger.write(claim.encoder, now) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.move(tx, row, CardState.READY, "give back", returns=row.returns + 1)
-        moves.end_attempt(tx, row, outcome, cause, now, position=position)
+        moves.end_attempt(tx, row, outcome, cause, now, recording, position=position)
         if strike:
             encoders.strike_in(tx, claim.encoder, cause)
         if hold:
@@ -182,7 +176,9 @@ def give_back(
             encoders.forgive_in(tx, claim.encoder)
 
 
-def abandon(ledger: Ledger, claim: Claim, cause: str, position: int | None, now: datetime) -> AttemptOutcome:
+def abandon(
+    ledger: Ledger, claim: Claim, cause: str, position: int | None, now: datetime, recording: Recording | None = None
+) -> AttemptOutcome:
     """End what is still open of a claim that can't go on, and return what the ledger says of its plastic.
 
     An unwritten blank is returned; a card that may have been written is suspect. What ended before stays as it is, also
@@ -196,10 +192,10 @@ def abandon(ledger: Ledger, claim: Claim, cause: str, position: int | None, now:
         row = moves.in_hand(tx, claim.card, claim.fence)
         if row.state == CardState.LEASED:
             moves.move(tx, row, CardState.READY, "give back", returns=row.returns + 1)
-            moves.end_attempt(tx, row, AttemptOutcome.RETURNED, cause, now, position=position)
+            moves.end_attempt(tx, row, AttemptOutcome.RETURNED, cause, now, recording, position=position)
             return AttemptOutcome.RETURNED
         moves.move(tx, row, CardState.SUSPECT, "settle")
-        moves.end_attempt(tx, row, AttemptOutcome.UNKNOWN, cause, now)
+        moves.end_attempt(tx, row, AttemptOutcome.UNKNOWN, cause, now, recording)
         return AttemptOutcome.UNKNOWN
 
 
@@ -246,18 +242,24 @@ def _refuse_second_good(tx: Transaction, claim: Claim, identity_type: str, ident
     good = attempts.c.outcome == AttemptOutcome.GOOD.value
     if tx.connection.execute(select(attempts.c.id).where(attempts.c.card_id == claim.card, good)).first():
         raise NotAllowedError(f"record {claim.crn} already has a good card")
-    if not identity:
-        return
+    if said := carried(tx.connection, identity_type, identity):
+        raise NotAllowedError(said)
+
+
+def carried(connection: Connection, identity_type: str, identity: str) -> str | None:
+    """Return why nothing may be written to a chip: what it carries, or may carry; None where nothing is known of it."""
+    good = attempts.c.outcome == AttemptOutcome.GOOD.value
     undecided = (attempts.c.outcome == AttemptOutcome.UNKNOWN.value) & (cards.c.state == CardState.SUSPECT.value)
     taken = good | undecided | (attempts.c.outcome == AttemptOutcome.OPEN.value)
-    other = tx.connection.execute(
+    other = connection.execute(
         select(cards.c.crn, attempts.c.outcome)
         .join(cards, attempts.c.card_id == cards.c.id)
-        .where(attempts.c.identity_type == identity_type, attempts.c.identity == identity, taken)
+        .where(attempts.c.identity_type == identity_type, attempts.c.identity == identity, taken, attempts.c.identity != "")
     ).first()
-    if other is not None:
-        carries = "carries" if other.outcome == AttemptOutcome.GOOD else "may carry"
-        raise NotAllowedError(f"chip {identity} already {carries} the card of record {other.crn}")
+    if other is None:
+        return None
+    carries = "carries" if other.outcome == AttemptOutcome.GOOD else "may carry"
+    return f"chip {identity} already {carries} the card of record {other.crn}"
 
 
 def verifying(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> None:
@@ -278,6 +280,7 @@ def settle(
     aids: Sequence[ReachedAid] = (),
     steps: Sequence[StepResult] = (),
     card_state: int | None = None,
+    recording: Recording | None = None,
 ) -> BatchId | None:
     """Write down how a written card ended: good, rejected (spoiled) or suspect (unknown).
 
@@ -289,5 +292,6 @@ def settle(
     with ledger.write(claim.encoder, now) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.move(tx, row, state, "settle")
-        moves.end_attempt(tx, row, outcome, cause, now, card_state=card_state, result=result_json(aids, steps))
+        result = result_json(aids, steps)
+        moves.end_attempt(tx, row, outcome, cause, now, recording, card_state=card_state, result=result)
         return closing.close_lot(tx, claim.lot)

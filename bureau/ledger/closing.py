@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from bureau.errors import NotAllowedError
 from bureau.ledger.ledger import Ledger, Transaction
-from bureau.ledger.schema import attempts, batches, cards, jobs, lots
+from bureau.ledger.schema import attempts, batches, cards, jobs, lots, traces
 from bureau.models import FINAL, AttemptOutcome, BatchId, CardState, JobId, JobState, LotId
 
 CHUNK: Final = 1000
@@ -114,9 +114,10 @@ def due_for_report(connection: Connection) -> list[BatchId]:
     return [BatchId(row.batch_id) for row in connection.execute(whole.order_by(jobs.c.batch_id))]
 
 
-def due_for_purge(connection: Connection) -> list[BatchId]:
-    """Return the batches that are answered and whose cardholders aren't all forgotten yet."""
-    wanted = select(jobs.c.batch_id).where(jobs.c.state == JobState.REPORTED.value).distinct()
+def due_for_purge(connection: Connection, before: datetime) -> list[BatchId]:
+    """Return the batches that were answered at that moment or *before* and whose cardholders aren't all forgotten yet."""
+    answered = (jobs.c.state == JobState.REPORTED.value) & (jobs.c.reported_at <= before)
+    wanted = select(jobs.c.batch_id).where(answered).distinct()
     return [BatchId(row.batch_id) for row in connection.execute(wanted.order_by(jobs.c.batch_id))]
 
 
@@ -132,7 +133,7 @@ def reported(ledger: Ledger, batch: BatchId, actor: str, now: datetime) -> None:
 
 
 def purge(ledger: Ledger, job: JobId, actor: str, now: datetime) -> bool:
-    """Forget the cardholders of a reported *job*: its sealed records, then the key that they were sealed under.
+    """Forget the cardholders of a reported *job*: its sealed records and traces, then the key that they were sealed under.
 
     Returns False when a reader kept their old pages in the write-ahead log: call Ledger.checkpoint() again later. May be
     repeated after a crash. Raises NotAllowedError for a job that isn't reported.
@@ -155,6 +156,8 @@ def _purge_some(ledger: Ledger, job: JobId, actor: str, now: datetime) -> bool:
         some = select(cards.c.id).where(cards.c.job_id == job, cards.c.sealed.is_not(None)).limit(CHUNK)
         ids = [row.id for row in tx.connection.execute(some)]
         tx.connection.execute(update(cards).where(cards.c.id.in_(ids)).values(sealed=None))
+        made = select(attempts.c.id).where(attempts.c.card_id.in_(ids))
+        tx.connection.execute(delete(traces).where(traces.c.attempt_id.in_(made)))
         if ids:
             tx.record("purge records", f"job {job}", records=len(ids))
     return bool(ids)

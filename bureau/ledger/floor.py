@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
@@ -13,6 +14,10 @@ from bureau.ledger.encoders import machine as machine_of
 from bureau.ledger.schema import attempts, cards, encoders
 from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, JobId, Pool
 from bureau.scheduling import Machine
+from hardware.trace.speed import Speed, average
+
+LAST: Final = 20
+"""Good cards that an encoder's speed is the mean of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,8 @@ class EncoderView:
     """Good cards that it has made."""
     listening: tuple[Pool, ...]
     """The pools that its worker has said to listen to."""
+    speed: Speed | None
+    """The mean of its last good cards."""
 
 
 def list_encoders(connection: Connection) -> list[EncoderView]:
@@ -53,9 +60,16 @@ def list_encoders(connection: Connection) -> list[EncoderView]:
             in_hand=tuple(hands.get(row.name, ())),
             made=made.get(row.name, 0),
             listening=tuple(Pool(name) for name in row.listening),
+            speed=_speed(connection, row.name),
         )
         for row in connection.execute(select(encoders).order_by(encoders.c.name))
     ]
+
+
+def _speed(connection: Connection, encoder: str) -> Speed | None:
+    good = (attempts.c.encoder == encoder) & (attempts.c.outcome == AttemptOutcome.GOOD.value)
+    last = select(attempts).where(good, attempts.c.octets > 0).order_by(attempts.c.id.desc()).limit(LAST)
+    return average([found for row in connection.execute(last) if (found := rows.speed(row))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

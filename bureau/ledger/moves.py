@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 
 from bureau.errors import FenceError, NotAllowedError, NotFoundError
 from bureau.ledger.ledger import Transaction
-from bureau.ledger.rows import AnyRow
-from bureau.ledger.schema import attempts, cards
-from bureau.models import TRANSITIONS, AttemptOutcome, CardId, CardState
+from bureau.ledger.rows import AnyRow, speed_columns
+from bureau.ledger.schema import attempts, cards, traces
+from bureau.models import TRANSITIONS, AttemptOutcome, CardId, CardState, Recording
 
 IN_HAND: Final = (CardState.LEASED, CardState.WRITING, CardState.VERIFYING)
 """States in which an encoder holds the card's lease."""
@@ -69,9 +69,21 @@ def the_open_attempt(card: CardId, fence: int) -> ColumnElement[bool]:
 
 
 def end_attempt(
-    tx: Transaction, row: AnyRow, outcome: AttemptOutcome, cause: str | None, now: datetime, **values: object
+    tx: Transaction,
+    row: AnyRow,
+    outcome: AttemptOutcome,
+    cause: str | None,
+    now: datetime,
+    recording: Recording | None = None,
+    **values: object,
 ) -> None:
-    """Write down what became of the piece of plastic; raises FenceError when there is none open."""
-    ended = update(attempts).where(the_open_attempt(row.id, row.fence))
-    if tx.connection.execute(ended.values(outcome=outcome.value, cause=cause, ended_at=now, **values)).rowcount != 1:
+    """Write down what became of the piece of plastic, with what was recorded; raises FenceError when there is none open."""
+    this = the_open_attempt(row.id, row.fence)
+    attempt = tx.connection.execute(select(attempts.c.id).where(this)).scalar_one_or_none()
+    if attempt is None:
         raise FenceError(f"the lease {row.fence} on card {row.id} is over")
+    if recording is not None:
+        values |= speed_columns(recording.speed)
+        tx.connection.execute(insert(traces).values(attempt_id=attempt, sealed=recording.sealed))
+    ended = update(attempts).where(attempts.c.id == attempt)
+    tx.connection.execute(ended.values(outcome=outcome.value, cause=cause, ended_at=now, **values))

@@ -25,6 +25,7 @@ from bureau.scheduling import Machine, OpenLot
 from hardware.iso7816 import AID
 from hardware.keystores import Mode
 from hardware.perso.order import TargetState, UniqueID
+from hardware.trace.speed import Speed
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns its function's docstring names."""
@@ -58,6 +59,32 @@ def step_results(result: ResultJson) -> tuple[StepResult, ...]:
     return tuple(
         StepResult(application=application, step=step, status_words=words)
         for application, step, words in result.get("steps", ())
+    )
+
+
+def speed_columns(speed: Speed) -> dict[str, object]:
+    """Return the columns of an attempt's times."""
+    return {
+        "protocol": speed.protocol,
+        "bit_rate": speed.bit_rate,
+        "octets": speed.octets,
+        "card_time": speed.card,
+        "host_time": speed.host,
+        "least_time": speed.least,
+    }
+
+
+def speed(row: AnyRow) -> Speed | None:
+    """Return the times of an attempt; None where nothing was recorded."""
+    if row.protocol is None:
+        return None
+    return Speed(
+        protocol=row.protocol,
+        bit_rate=row.bit_rate,
+        octets=row.octets,
+        card=row.card_time,
+        host=row.host_time,
+        least=row.least_time,
     )
 
 

@@ -22,8 +22,8 @@ from sqlalchemy import (
 
 from bureau.models import AttemptOutcome, CardState, EncoderState, JobState
 
-VERSION: Final = "0001"
-"""The migration that these tables come from."""
+VERSION: Final = "0002"
+"""The last migration that these tables come from."""
 UNWRITTEN: Final = 3
 """A record that comes back so often without having been written is held."""
 
@@ -203,6 +203,12 @@ attempts = Table(
     Column("ended_at", UtcDateTime),
     Column("card_state", Integer),
     Column("result", JSON, nullable=False),
+    Column("protocol", Text),
+    Column("bit_rate", Integer),
+    Column("octets", Integer),
+    Column("card_time", Integer),
+    Column("host_time", Integer),
+    Column("least_time", Integer),
     _one_of("outcome", AttemptOutcome),
     CheckConstraint("(ended_at IS NULL) = (outcome = 'open')", name="ended"),
     UniqueConstraint("card_id", "fence"),
@@ -221,6 +227,13 @@ Index(
     unique=True,
     sqlite_where=_known,
     postgresql_where=_known,
+)
+
+traces = Table(
+    "traces",
+    metadata,
+    Column("attempt_id", Integer, ForeignKey("attempts.id"), primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
 )
 
 encoders = Table(

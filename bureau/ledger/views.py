@@ -27,6 +27,7 @@ from bureau.models import (
     LotId,
 )
 from hardware.keystores import Mode
+from hardware.trace.speed import Speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ class AttemptView:
     cause: str | None
     started_at: datetime
     ended_at: datetime | None
+    speed: Speed | None
 
 
 @dataclass(slots=True)
@@ -246,6 +248,7 @@ def list_attempts(connection: Connection, card: CardId) -> list[AttemptView]:
             cause=row.cause,
             started_at=row.started_at,
             ended_at=row.ended_at,
+            speed=rows.speed(row),
         )
         for row in connection.execute(wanted)
     ]
@@ -270,3 +273,18 @@ def find_jobs(connection: Connection, named: str) -> tuple[JobId, ...]:
         if found:
             return found
     raise NotFoundError(f"there is no job {named}", "See `bureau jobs`.")
+
+
+def find_card(connection: Connection, named: str) -> CardId:
+    """Return the card that a person means by its number or CRN; raises NotFoundError, also where several have that CRN."""
+    if named.isascii() and named.isdigit() and len(named) < 19:
+        numbered = connection.execute(select(cards.c.id).where(cards.c.id == int(named))).scalar_one_or_none()
+        if numbered is not None:
+            return CardId(numbered)
+    found = connection.execute(select(cards.c.id, cards.c.issuer).where(cards.c.crn == named).order_by(cards.c.id)).all()
+    if len(found) == 1:
+        return CardId(found[0].id)
+    if found:
+        several = ", ".join(f"{row.id} ({row.issuer})" for row in found)
+        raise NotFoundError(f"CRN {named} stands for several cards", f"Take one by its number: {several}.")
+    raise NotFoundError(f"there is no card {named}", "See `bureau cards JOB`.")

@@ -10,16 +10,18 @@ from bureau.containers import orders
 from bureau.errors import BureauError, FenceError, NotAllowedError, UnavailableError
 from bureau.ledger import claims
 from bureau.ledger.claims import Claim
-from bureau.models import AttemptOutcome, BatchId, CardState, ReachedAid, StepResult
+from bureau.models import AttemptOutcome, BatchId, CardState, ReachedAid, SealedCard, StepResult
 from bureau.service.catalog import Shelf
-from bureau.service.plant import EncoderConfig, Plant
+from bureau.service.plant import Plant
 from bureau.service.press import Press, Results, Work
 from bureau.service.seal import unseal
+from bureau.service.tape import Tape
 from hardware.crypto import random_bytes
 from hardware.encoders import Encoder, Tray
-from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard, ProtocolError
+from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard, PlanError, ProtocolError
 from hardware.iso7816 import Command, Response
 from hardware.perso.order import Order
+from hardware.perso.product import Product
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +41,11 @@ class Ended:
     closed: BatchId | None = None
 
 
-def prepare(plant: Plant, config: EncoderConfig, claim: Claim) -> Work:
-    """Unseal the record and find all that its card takes, before a blank is fed; raises BureauError, HardwareError."""
-    key = plant.keystore.unwrap(claim.wrapped_data_key)
-    order = orders.order(unseal(claim.sealed, key, claim.issuer, claim.crn))
-    product = plant.products[config.machine.product]
-    catalog = Shelf.of(plant.ledger, claim.profiles).catalog(order, product)
+def prepare(plant: Plant, product: Product, record: SealedCard) -> Work:
+    """Unseal a record and find all that its card takes, before a blank is fed; raises BureauError, HardwareError."""
+    key = plant.keystore.unwrap(record.wrapped_data_key)
+    order = orders.order(unseal(record.sealed, key, record.issuer, record.crn))
+    catalog = Shelf.of(plant.ledger, record.profiles).catalog(order, product)
     return Work(order=order, catalog=catalog, product=product, host_challenge=random_bytes(8))
 
 
@@ -54,24 +55,26 @@ def encode(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:
     Whatever else is raised, an interruption too, the card goes where the ledger says; while the ledger doesn't answer, it
     stays in the station.
     """
+    tape = Tape(plant, machine, claim, work)
     try:
-        ended = _made(plant, machine, claim, work)
+        ended = _made(plant, machine, claim, work, tape)
     except BaseException as fault:
-        _abandon(plant, machine, claim, fault)
+        _abandon(plant, machine, claim, fault, tape)
         raise
     if ended.tray is not None:
         machine.eject(ended.tray)
     return ended
 
 
-def _made(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:
+def _made(plant: Plant, machine: Encoder, claim: Claim, work: Work, tape: Tape) -> Ended:
     fed = machine.feed(claim.stock)
     if fed is None:
         _undrawn(plant, claim)
         return Ended(tray=None)
-    making = _Making(plant, machine, claim, work, position=fed[0])
+    position, tape.atr = fed
+    making = _Making(plant, claim, work, tape, position=position)
     try:
-        return making.make(atr=fed[1])
+        return making.make()
     except FenceError as lost:
         log.warning("lease_lost", card=claim.card, attempt=claim.attempt, cause=str(lost))
         return Ended(tray=Tray.REJECT if making.begun else Tray.RETURNED)
@@ -82,7 +85,7 @@ def _undrawn(plant: Plant, claim: Claim) -> None:
         claims.unclaim(plant.ledger, claim, plant.clock())
 
 
-def _abandon(plant: Plant, machine: Encoder, claim: Claim, fault: BaseException) -> None:
+def _abandon(plant: Plant, machine: Encoder, claim: Claim, fault: BaseException, tape: Tape) -> None:
     """End what *fault* left open and let the card go; raises nothing that would hide it."""
     cause = str(fault) if isinstance(fault, BureauError | HardwareError) else f"interrupted: {type(fault).__name__}"
     try:
@@ -90,7 +93,7 @@ def _abandon(plant: Plant, machine: Encoder, claim: Claim, fault: BaseException)
         if position is None:
             _undrawn(plant, claim)
             return
-        outcome = claims.abandon(plant.ledger, claim, cause, position, plant.clock())
+        outcome = claims.abandon(plant.ledger, claim, cause, position, plant.clock(), tape.recording())
         machine.eject(TRAYS[outcome])
         log.error("card_abandoned", card=claim.card, position=position, outcome=outcome, cause=cause)
     except Exception as second:
@@ -100,9 +103,9 @@ def _abandon(plant: Plant, machine: Encoder, claim: Claim, fault: BaseException)
 class _Making:
     """The steps of one claim; each fault goes where the life of a card says."""
 
-    def __init__(self, plant: Plant, machine: Encoder, claim: Claim, work: Work, *, position: int) -> None:
+    def __init__(self, plant: Plant, claim: Claim, work: Work, tape: Tape, *, position: int) -> None:
         self._plant, self._claim, self._work, self._position = plant, claim, work, position
-        self._machine, self._press = machine, Press(work, plant.keystore, self._transmit)
+        self._tape, self._press = tape, Press(work, plant.keystore, self._transmit, tape.recorder.enter)
         self._renewed = claim.lease_until - plant.settings.lease
         """When the lease last began."""
         self.begun = False
@@ -115,24 +118,39 @@ class _Making:
             self._renewed = now
             with suppress(UnavailableError):  # the lease has most of its time left
                 claims.extend(self._plant.ledger, self._claim, now, lease)
-        return self._machine.transmit(command)
+        return self._tape.recorder(command)
 
-    def make(self, atr: bytes) -> Ended:
+    def make(self) -> Ended:
         """Make the card; raises FenceError where someone else decides about it now."""
-        if not atr:
+        if not self._tape.atr:
             return self._untouched("the blank doesn't answer to reset", AttemptOutcome.MUTE)
-        if not self._work.product.matches(atr):
-            return self._untouched(f"wrong card: its ATR {atr.hex().upper()} isn't {self._work.product.name}'s")
+        if unfit := self._unfit():
+            return self._untouched(unfit)
         try:
-            self._press.identify()
             self._press.open()
+            self._press.look()
         except AuthenticationError as wrong:
             return self._untouched(f"key: {wrong}", hold=wrong.refused)
         except MuteCard as mute:
             return self._untouched(str(mute), AttemptOutcome.MUTE)
         except HardwareError as fault:
-            return self._untouched(str(fault))
+            return self._untouched((self._carried() if isinstance(fault, PlanError) else None) or str(fault))
         return self._write()
+
+    def _unfit(self) -> str | None:
+        """Return why nothing need be said to this card."""
+        product, atr = self._work.product, self._tape.atr
+        if not product.matches(atr):
+            return f"wrong card: its ATR {atr.hex().upper()} isn't {product.name}'s"
+        if product.extended and self._tape.protocol == "T=0":
+            return f"wrong card: it talks T=0, which can't carry the extended commands that {product.name} takes"
+        return None
+
+    def _carried(self) -> str | None:
+        """Return whose card the chip is already: that is why the plan finds something in its way."""
+        chip = self._press.results.identity
+        with self._plant.ledger.read() as connection:
+            return claims.carried(connection, chip.kind, chip.value.hex().upper())
 
     def _write(self) -> Ended:
         """Write and verify; nothing here is tried twice."""
@@ -177,6 +195,7 @@ class _Making:
             strike=not self._press.opened,
             hold=hold,
             forgive=self._press.opened,
+            recording=self._tape.recording(),
         )
         log.warning("blank_returned", card=self._claim.card, position=self._position, outcome=outcome, cause=cause)
         return Ended(tray=Tray.RETURNED if outcome is AttemptOutcome.RETURNED else Tray.REJECT)
@@ -193,6 +212,7 @@ class _Making:
             aids=reached(self._work.order, results),
             steps=steps(results),
             card_state=results.card_state,
+            recording=self._tape.recording(),
         )
         log.info("card_settled", card=self._claim.card, attempt=self._claim.attempt, state=state, cause=cause)
         return Ended(tray=Tray.GOOD if state is CardState.GOOD else Tray.REJECT, closed=closed)

@@ -17,7 +17,7 @@ from hardware.perso.order import Order
 from hardware.perso.plan import Catalog, Plan, plan, security_level
 from hardware.perso.product import Product
 from hardware.perso.steps import Origin
-from hardware.scp import Opening, SecureChannel, channel, secured
+from hardware.scp import DeriveKeys, Opening, SecureChannel, channel, secured
 
 
 class StateError(HardwareError):
@@ -64,26 +64,24 @@ class Work:
 
 
 class Press:
-    """Makes one card: identify, open, write, verify, in this order."""
+    """Makes one card: open, look, write, verify, in this order."""
 
-    def __init__(self, work: Work, keystore: KeyStore, transmit: Transmit) -> None:
-        self._work, self._keystore, self._transmit = work, keystore, transmit
+    def __init__(self, work: Work, keystore: KeyStore, transmit: Transmit, enter: Callable[[str], None]) -> None:
+        """Talk to the card through *transmit*; *enter* is told what begins, in words."""
+        self._work, self._keystore, self._transmit, self._enter = work, keystore, transmit, enter
         self.results = Results()
         self.opened = False
         """Whether the card's keys have proved right."""
 
-    def identify(self) -> Identity:
-        """Select the Issuer Security Domain and read who the chip is; raises HardwareError."""
-        domain = self._work.product.isd_aid
-        if domain is not None:
-            self.results.identity = run(identity.read(domain), self._transmit)
-        return self.results.identity
+    def open(self) -> Identity:
+        """Open the secure channel, and read through it who the chip is; raises HardwareError, and nothing was written then.
 
-    def open(self) -> None:
-        """Open the secure channel and plan the card; raises HardwareError, and nothing has been written then."""
+        Ahead of the channel it could be another chip that says who it is: a swap inside one poll goes unnoticed by PC/SC.
+        """
         product = self._work.product
         if product.scp is None or product.isd_aid is None:
             raise PlanError(f"{product.name} is no GlobalPlatform card, and this engine has no interpreter for it yet")
+        self._enter("open the channel")
         kind = channel(product.scp)
         opening = Opening(
             i=product.i,
@@ -91,14 +89,23 @@ class Press:
             kvn=product.kvn,
             host_challenge=self._work.host_challenge,
             sd_aid=product.isd_aid,
+            extended=product.extended,
         )
         self._channel: SecureChannel = run(
-            kind.open(opening, lambda kdd, wanted: self._keystore.session_keys(self._card_keys(kdd), wanted)), self._transmit
+            _opened(kind, opening, lambda kdd, wanted: self._keystore.session_keys(self._card_keys(kdd), wanted)),
+            self._transmit,
         )
         self.opened = True
+        self._enter("identify")
+        self.results.identity = run(self._secured(identity.read()), self._transmit)
+        return self.results.identity
+
+    def look(self) -> None:
+        """Read what the card holds, and plan it; raises HardwareError, and nothing has been written then."""
+        self._enter("read what the card holds")
         held: Registry = run(self._secured(registry.read_all()), self._transmit)
         self.results.card_state = held.isd.state
-        self._plan: Plan = plan(self._work.order, self._work.catalog, product, held)
+        self.plan: Plan = plan(self._work.order, self._work.catalog, self._work.product, held)
 
     def write(self, begin: Callable[[], None]) -> None:
         """Carry out the plan; *begin* is called before the first command that changes the card.
@@ -107,7 +114,8 @@ class Press:
         """
         gate = Gate(self._transmit, begin)
         dek = Dek(card=self._card_keys(self._channel.kdd), derivation=self._channel.dek(), wrap=self._channel.WRAP)
-        for step in self._plan.steps:
+        for step in self.plan.steps:
+            self._enter(str(step))
             try:
                 run(self._secured(step.dialogue(lambda value, key: self._keystore.translate(value, key, dek))), gate)
             except CardError as refusal:
@@ -118,9 +126,10 @@ class Press:
 
     def verify(self) -> None:
         """Read back the state of each application; raises HardwareError, StateError where one isn't what it must be."""
-        states = self._plan.states
+        states = self.plan.states
         if not states:
             return
+        self._enter("verify")
         criterion = next(iter(states)) if len(states) == 1 else b""
         entries = run(self._secured(registry.read(commands.APPLICATIONS, criterion)), self._transmit)
         self.results.reached = {entry.aid: entry.state for entry in entries if entry.aid in states}
@@ -142,3 +151,9 @@ class Press:
         if product.master is None:
             raise PlanError(f"{product.name} names no master key")
         return CardKeys(master=product.master, recipe=recipe(product.recipe), kdd=kdd)
+
+
+def _opened(kind: type[SecureChannel], opening: Opening, derive: DeriveKeys) -> Dialogue[SecureChannel]:
+    """Select the security domain and open a channel to it."""
+    yield commands.select(opening.sd_aid)
+    return (yield from kind.open(opening, derive))

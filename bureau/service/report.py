@@ -1,4 +1,4 @@
-"""The answer to the issuer: a batch's audit trail, written when its last lot has closed; then cardholders are forgotten."""
+"""The answer to the issuer: a batch's audit trail, written when its last lot has closed; later cardholders are forgotten."""
 
 import os
 import tempfile
@@ -49,10 +49,9 @@ def write(plant: Plant, batch: BatchId, *, interim: bool = False) -> list[Path]:
 
 
 def finish(plant: Plant, batch: BatchId) -> None:
-    """Answer a batch that has closed, then forget its cardholders; raises BureauError and may be repeated."""
+    """Answer a batch that has closed; raises BureauError and may be repeated."""
     write(plant, batch)
     closing.reported(plant.ledger, batch, OFFICE, plant.clock())
-    purge(plant, batch)
 
 
 def purge(plant: Plant, batch: BatchId) -> None:
@@ -64,16 +63,21 @@ def purge(plant: Plant, batch: BatchId) -> None:
 
 
 def finish_due(plant: Plant) -> list[Exception]:
-    """Finish every batch that a crash or a fault left between closed and purged; returns what still went wrong."""
+    """Answer every batch whose answer a crash or a fault held up, and purge those whose retention is over.
+
+    Returns what still went wrong.
+    """
     with plant.ledger.read() as connection:
-        closed, reported = closing.due_for_report(connection), closing.due_for_purge(connection)
+        closed = closing.due_for_report(connection)
     failed: list[Exception] = []
     for batch in closed:
         try:
             finish(plant, batch)
         except (BureauError, HardwareError, OSError) as fault:
             failed.append(fault)
-    for batch in reported:
+    with plant.ledger.read() as connection:
+        forgotten = closing.due_for_purge(connection, plant.clock() - plant.settings.retention)
+    for batch in forgotten:
         purge(plant, batch)
     plant.ledger.checkpoint()  # a reader may have been in the way of an earlier one
     return failed

@@ -1,8 +1,13 @@
-"""Card records at rest: each under its job's data key, which the key store wraps."""
+"""Card records and traces at rest: each under its job's data key, which the key store wraps."""
+
+import zlib
 
 from bureau.errors import BureauError
+from bureau.models import AttemptId
 from hardware.crypto import aead_open, aead_seal, random_bytes
 from hardware.keystores import DataKey
+from hardware.trace import Trace
+from hardware.trace.lines import dump, load
 
 
 def seal(record: bytes, key: DataKey, issuer: str, crn: str) -> bytes:
@@ -22,3 +27,23 @@ def unseal(sealed: bytes, key: DataKey, issuer: str, crn: str) -> bytes:
 
 def _bound(issuer: str, crn: str) -> bytes:
     return f"{len(issuer)}:{issuer}{crn}".encode()
+
+
+def seal_trace(trace: Trace, key: DataKey, attempt: AttemptId) -> bytes:
+    """Encrypt *trace* so that it opens only as this attempt's."""
+    lines = "\n".join(dump(trace, masked=False))
+    return aead_seal(key.value, random_bytes(12), zlib.compress(lines.encode(), level=1), _of(attempt))
+
+
+def unseal_trace(sealed: bytes, key: DataKey, attempt: AttemptId) -> Trace:
+    """Undo seal_trace(); raises BureauError for a trace that was altered or moved."""
+    try:
+        return load(zlib.decompress(aead_open(key.value, sealed, _of(attempt))).decode().splitlines())
+    except ValueError as wrong:
+        raise BureauError(
+            f"the trace of attempt {attempt} can't be opened: it was altered in the ledger, or the key store is another"
+        ) from wrong
+
+
+def _of(attempt: AttemptId) -> bytes:
+    return f"trace of attempt {attempt}".encode()

@@ -139,7 +139,7 @@ def _has_blanks(plant: Plant, machine: Encoder, name: EncoderId) -> bool:
 def _one(plant: Plant, config: EncoderConfig, machine: Encoder, claim: claims.Claim) -> BatchId | None:
     """Make one claimed card; a record that can't be prepared draws no plastic, a key store that fails holds the encoder."""
     try:
-        work = encode.prepare(plant, config, claim)
+        work = encode.prepare(plant, plant.products[config.machine.product], claim)
     except UnavailableError:
         with suppress(BureauError):
             claims.unclaim(plant.ledger, claim, plant.clock())

@@ -1,4 +1,4 @@
-"""Card products from TOML: every key must be there, no other may be, and each has one type.
+"""Card products from TOML: every key but extended must be there, no other may be, and each has one type.
 
 A card that isn't GlobalPlatform has no table [channel]: isd_aid, scp and master are None, and what else belongs to a channel
 means nothing.
@@ -16,6 +16,7 @@ from hardware.iso7816 import AID
 from hardware.keystores import KeyId
 from hardware.perso.order import UniqueID
 from hardware.perso.product import Product
+from hardware.scp.initiation import SHORT
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ def _product(name: str, table: dict[str, object]) -> Product:
         master=KeyId(channel.hexadecimal("master").hex().upper()) if channel else None,
         recipe=channel.known("recipe", diversification.recipe) if channel else "none",
         block=card.number("block", 1, 0xFFFF),
+        extended=card.flag("extended"),
         packing=card.take("packing", bool),
         replace=card.take("replace", bool),
         profiles=tuple(UniqueID(profile.hex().upper()) for profile in card.hexadecimals("profiles")),
@@ -77,7 +79,24 @@ def _product(name: str, table: dict[str, object]) -> Product:
         keys.end()
     if len(product.atr) != len(product.atr_mask):
         raise ValueError(f"atr_mask: {len(product.atr_mask)} bytes for an ATR of {len(product.atr)}")
+    _check_block(product)
     return product
+
+
+def _check_block(product: Product) -> None:
+    """Raise ValueError for a block that no command of *product* holds once protected, at whatever level."""
+    if product.scp is None:
+        if product.extended:
+            raise ValueError("extended: a card without [channel] has no commands of extended length")
+        most, of = SHORT, "this card"
+    else:
+        try:
+            most, of = scp.channel(product.scp).room(extended=product.extended), product.scp
+        except PlanError as unknown:
+            raise ValueError(f"extended: {unknown}") from unknown
+    if product.block > most:
+        kind = "an extended" if product.extended else "a short"
+        raise ValueError(f"block: {kind} command of {of} holds at most {most} bytes of data, not {product.block}")
 
 
 class _Keys:
@@ -107,6 +126,10 @@ class _Keys:
         except PlanError as unknown:
             raise ValueError(f"{self._prefix}{key}: {unknown}") from unknown
         return name
+
+    def flag(self, key: str) -> bool:
+        """Take true or false; false where nothing is said."""
+        return key in self._table and self.take(key, bool)
 
     def number(self, key: str, least: int, most: int) -> int:
         if not least <= (value := self.take(key, int)) <= most:

@@ -46,6 +46,10 @@ class Encoder(Protocol):
         Raises ReaderError where the machine fails; the card may be in the station then.
         """
 
+    @property
+    def protocol(self) -> str:
+        """How the card in the station talks: "T=0" or "T=1"; empty where there is no line that could be slow."""
+
     def transmit(self, command: Command) -> Response:
         """Exchange one command; raises MuteCard or LostCard when no answer came."""
 

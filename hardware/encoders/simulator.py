@@ -56,6 +56,11 @@ class Simulator:
         position = self._world.feed(stock)
         return None if position is None else (position, self._world.power_on())
 
+    @property
+    def protocol(self) -> str:
+        """Return nothing: there is no line."""
+        return ""
+
     def transmit(self, command: Command) -> Response:
         """Exchange one command; raises MuteCard where the card doesn't answer, LostCard where its journal fails."""
         try:

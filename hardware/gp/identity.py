@@ -1,10 +1,10 @@
-"""Who a chip is: its production data, read before a channel is opened (CPLC, GET DATA 9F7F)."""
+"""Who a chip is: its production data (CPLC, GET DATA 9F7F)."""
 
 from dataclasses import dataclass
 
 from hardware import tlv
 from hardware.gp import commands
-from hardware.iso7816 import AID, Dialogue
+from hardware.iso7816 import Dialogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +18,11 @@ class Identity:
 ANONYMOUS = Identity(kind="ANONYMOUS", value=b"")
 
 
-def read(security_domain: AID) -> Dialogue[Identity]:
-    """Select the *security_domain* and read IC fabricator, type, batch and serial from its CPLC; without any: anonymous.
+def read() -> Dialogue[Identity]:
+    """Read IC fabricator, type, batch and serial from the selected security domain's CPLC; without any: anonymous.
 
-    Raises CardError, above all where the card has no such security domain.
+    Raises CardError. Through an open channel it says who the chip at its other end is: any other one has no session.
     """
-    yield commands.select(security_domain)
     response = yield commands.get_data(0x9F7F)
     if response.sw != 0x9000:
         return ANONYMOUS

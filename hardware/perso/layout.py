@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hardware.gp import commands
-from hardware.iso7816 import Command, Dialogue
+from hardware.iso7816 import Command, Dialogue, Span
 from hardware.keystores import Transport
 from hardware.perso.order import Instructions
 from hardware.perso.profiles import TagEncoding
@@ -86,21 +86,37 @@ def store(plan: Layout, translate: Translate, ahead: Command, *, final: bool) ->
     written = [
         item.serialised(translate(item.value, item.transport) if item.transport else item.value) for item in plan.items
     ]
+    ahead_of = [len(whole) - len(item.value) for whole, item in zip(written, plan.items, strict=True)]
     number, last = 0, plan.blocks[-1]
     first: tuple[Command, ...] = (ahead,)
     for run in _runs(plan.blocks):
         response = yield (
             *first,
-            *(_command(block, written, number + place, last=final and block is last) for place, block in enumerate(run)),
+            *(
+                _command(block, written, ahead_of, number + place, last=final and block is last)
+                for place, block in enumerate(run)
+            ),
         )
         first = ()
         number = 0 if response.sw == UNKNOWN_DGI else number + len(run)
 
 
-def _command(block: Block, written: Sequence[bytes], number: int, *, last: bool) -> Command:
+def _command(block: Block, written: Sequence[bytes], ahead_of: Sequence[int], number: int, *, last: bool) -> Command:
     data = b"".join(written[piece.item][piece.start : piece.end] for piece in block.slices)
     accept = (0x9000, UNKNOWN_DGI) if block.refusable else (0x9000,)
-    return commands.store_data(data, number, block.kind, last=last, accept=accept)
+    secret = tuple(_values(block.slices, ahead_of))
+    return commands.store_data(data, number, block.kind, last=last, accept=accept, secret=secret)
+
+
+def _values(slices: Sequence[Slice], ahead_of: Sequence[int]) -> Iterator[Span]:
+    """Yield where values stand in a command's data; *ahead_of* each item's value are so many bytes of tag and length."""
+    start = 0
+    for piece in slices:
+        end = start + piece.end - piece.start
+        value = start + max(0, ahead_of[piece.item] - piece.start)
+        if value < end:
+            yield value, end
+        start = end
 
 
 def _runs(blocks: Sequence[Block]) -> Iterator[tuple[Block, ...]]:

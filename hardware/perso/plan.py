@@ -150,13 +150,16 @@ class _Making:
         state = TargetState.INSTALLED if task.state is TargetState.INSTALLED else TargetState.SELECTABLE
         self.applications[instance.aid] = state.code
         self.made.add(instance.aid)
-        yield Install(
+        step = Install(
             load_file=load_file.aid,
             module=_module(load_file, instance),
             instance=instance,
             selectable=state is TargetState.SELECTABLE,
             origin=origin,
         )
+        if (size := len(step.command.data)) > self.product.block:
+            raise PlanError(f"INSTALL of {instance.aid} has {size} bytes of data where a command takes {self.product.block}")
+        yield step
 
     def personalize(self, task: _Task, step: Step, origin: Origin) -> Iterator[PlanStep]:
         """Store the step's data, first making anew an application that was personalized before; the last step ends it."""

@@ -14,7 +14,7 @@ class Product:
     atr and atr_mask: bytes of equal length (a mask bit 0 is not compared); isd_aid, scp and master None: not a
     GlobalPlatform card; level: used where a record names none; block: longest command data before the channel's MAC and
     padding; packing: several whole DGIs may share a STORE DATA; replace: something present may be deleted and made again;
-    profiles: the card profiles it meets.
+    profiles: the card profiles it meets; extended: it takes commands of extended length, and block may need them.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Product:
     packing: bool
     replace: bool
     profiles: tuple[UniqueID, ...]
+    extended: bool = False
 
     def matches(self, atr: bytes) -> bool:
         """Return whether *atr* is one of this product's."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from hardware.gp import commands
 from hardware.gp.loadfile import LoadFile
-from hardware.iso7816 import AID, Dialogue
+from hardware.iso7816 import AID, Command, Dialogue
 from hardware.perso.layout import Layout, Translate, store
 from hardware.perso.profiles import ApplicationInstance
 
@@ -65,12 +65,17 @@ class Install:
     def __str__(self) -> str:
         return f"install {self.instance.aid} from module {self.module}"
 
-    def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
-        """Send INSTALL [for install], and make selectable; raises CardError."""
+    @property
+    def command(self) -> Command:
+        """INSTALL [for install], and make selectable."""
         wanted = self.instance
-        yield commands.install_for_install(
+        return commands.install_for_install(
             self.load_file, self.module, wanted.aid, wanted.privileges, wanted.parameters, selectable=self.selectable
         )
+
+    def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
+        """Send the command; raises CardError."""
+        yield self.command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import ClassVar, Protocol, cast
 
@@ -18,7 +18,8 @@ DeriveKeys = Callable[[bytes, Mapping[str, Derivation]], dict[str, bytes]]
 class Opening:
     """How to open a channel: key set *kvn* (0: the card's default), *level* (P1 of EXTERNAL AUTHENTICATE), option *i*.
 
-    *i* None takes what the card says, which SCP02 cards don't; *sd_aid* is the security domain that is selected.
+    *i* None takes what the card says, which SCP02 cards don't; *sd_aid* is the security domain that is selected; *extended*:
+    the card takes commands of extended length.
     """
 
     i: int | None
@@ -26,6 +27,7 @@ class Opening:
     kvn: int
     host_challenge: bytes
     sd_aid: AID
+    extended: bool = False
 
 
 class SecureChannel(Protocol):
@@ -42,6 +44,13 @@ class SecureChannel(Protocol):
         Raises PlanError for an option or level that isn't built in, ProtocolError for an answer out of specification.
         """
 
+    @classmethod
+    def room(cls, *, extended: bool) -> int:
+        """Return the longest data that one command holds at every level, short or *extended*.
+
+        Raises PlanError where the channel has no extended commands.
+        """
+
     kdd: bytes
     """The card's ten bytes of diversification data."""
 
@@ -51,7 +60,7 @@ class SecureChannel(Protocol):
     def wrap(self, command: Command) -> Command:
         """Protect one command; commands must be sent in the order in which they were wrapped.
 
-        Raises ValueError where that makes it too long for a short one: data beyond 247 bytes, at level 03 beyond 239.
+        Raises PlanError where that makes it too long: for a short one, unless the channel was opened for extended ones.
         """
 
 
@@ -73,7 +82,9 @@ def secured(dialogue: Dialogue[T], channel: SecureChannel) -> Dialogue[T]:
         wanted = next(dialogue)
         while True:
             burst: Command | Burst = (
-                channel.wrap(wanted) if isinstance(wanted, Command) else tuple(channel.wrap(command) for command in wanted)
+                _wrapped(wanted, channel)
+                if isinstance(wanted, Command)
+                else tuple(_wrapped(command, channel) for command in wanted)
             )
             try:
                 response = yield burst
@@ -84,3 +95,7 @@ def secured(dialogue: Dialogue[T], channel: SecureChannel) -> Dialogue[T]:
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def _wrapped(command: Command, channel: SecureChannel) -> Command:
+    return replace(channel.wrap(command), plain=command)

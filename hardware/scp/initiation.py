@@ -6,6 +6,8 @@ from hardware.scp import Opening
 
 C_DECRYPTION = 0x02
 """Bit of the security level: command data travel encrypted."""
+SHORT, EXTENDED = 0xFF, 0xFFFF
+"""The longest command data; an answer may have one byte more (ISO/IEC 7816-4 section 5.2)."""
 
 
 def refuse_unsupported(key: str, opening: Opening, options: frozenset[int], levels: frozenset[int]) -> None:
@@ -25,7 +27,7 @@ def initialize_update(protocol: int, opening: Opening) -> Dialogue[bytes]:
     challenge = opening.host_challenge
     if len(challenge) != 8:
         raise ValueError(f"a host challenge has 8 bytes, not {len(challenge)}")
-    answer = yield Command("INITIALIZE UPDATE", 0x80, 0x50, opening.kvn, 0, challenge, ne=256)
+    answer = yield Command("INITIALIZE UPDATE", 0x80, 0x50, opening.kvn, 0, challenge, ne=256, secret=())
     data = answer.data
     if len(data) < 12:
         raise ProtocolError(f"INITIALIZE UPDATE: {len(data)} bytes of answer are too few")
@@ -44,13 +46,24 @@ def external_authenticate(command: Command) -> Dialogue[None]:
         raise AuthenticationError(f"the card refused the host: {refusal}", refused=True) from refusal
 
 
-def header(command: Command, lc: int) -> bytes:
-    """Return the five bytes ahead of the data, with the secure messaging bit in CLA.
+def longest(block: int, mac: int, *, extended: bool = False) -> int:
+    """Return the longest data that one command holds beside padding to whole blocks and a C-MAC, of so many bytes each."""
+    return ((EXTENDED if extended else SHORT) - mac) // block * block - 1
 
-    Raises ValueError where *lc* or the answer doesn't fit a short command, or CLA names a further logical channel.
+
+def header(command: Command, lc: int, *, extended: bool = False) -> bytes:
+    """Return what stands ahead of the data, on the wire as under the C-MAC, with the secure messaging bit in CLA.
+
+    This is where a command of extended length is let through or not: every protected command passes here, a burst whole
+    before its first is sent. *lc* takes three bytes if it or the answer needs them. Raises PlanError where they don't fit a
+    short command and the card takes no *extended* ones, ValueError where CLA names a further logical channel.
     """
-    if lc > 255 or (command.ne or 0) > 256:
-        raise ValueError(f"{command.name}: {len(command.data)} bytes of data don't fit a protected short command")
+    most, ne = EXTENDED if extended else SHORT, command.ne or 0
+    if lc > most or ne > most + 1:
+        kind = "an extended" if extended else "a short"
+        raise PlanError(f"{command.name}: {len(command.data)} bytes of data don't fit {kind} command once protected")
     if command.cla & 0x43:
         raise ValueError(f"{command.name}: CLA {command.cla:02X} is for another logical channel than the basic one")
-    return bytes((command.cla | 0x04, command.ins, command.p1, command.p2, lc))
+    is_long = lc > SHORT or ne > SHORT + 1
+    length = b"\0" + lc.to_bytes(2, "big") if is_long else bytes((lc,))
+    return bytes((command.cla | 0x04, command.ins, command.p1, command.p2)) + length

@@ -9,7 +9,14 @@ from hardware.errors import AuthenticationError, PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.scp import DeriveKeys, Opening
-from hardware.scp.initiation import C_DECRYPTION, external_authenticate, header, initialize_update, refuse_unsupported
+from hardware.scp.initiation import (
+    C_DECRYPTION,
+    external_authenticate,
+    header,
+    initialize_update,
+    longest,
+    refuse_unsupported,
+)
 
 PSEUDO_RANDOM: Final = 0x40
 """Bit of i: the card challenge is computed, not drawn."""
@@ -64,16 +71,27 @@ class Scp02:
         if opening.i & PSEUDO_RANDOM and not compare_digest(challenge, expected):
             raise ProtocolError(f"INITIALIZE UPDATE: the card challenge isn't that of security domain {opening.sd_aid}")
         proof = channel._cryptogram(sequence + challenge + opening.host_challenge)
-        command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof)
+        command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof, secret=())
         yield from external_authenticate(channel._protect(command, encrypt=False))
         return channel
+
+    @classmethod
+    def room(cls, *, extended: bool) -> int:
+        """Return the longest data that one command holds at level 03; raises PlanError where it should be *extended*.
+
+        Lc is under the C-MAC, and it isn't said how an extended one is coded there: at level 03 it is that of the plaintext,
+        which may fit one byte where the Lc that is sent doesn't. No implementation at hand has it.
+        """
+        if extended:
+            raise PlanError(f"{cls.KEY} with commands of extended length isn't built in")
+        return longest(DES_BLOCK, DES_BLOCK)
 
     def dek(self) -> Derivation:
         """Return how the session's DEK comes from the card's static keys."""
         return derivation(Base.DEK, DEK, self.sequence)
 
     def wrap(self, command: Command) -> Command:
-        """Protect one command (GPCS E.4.4, E.4.6); raises ValueError where it doesn't fit a short one."""
+        """Protect one command (GPCS E.4.4, E.4.6); raises PlanError where it doesn't fit a short one."""
         return self._protect(command, encrypt=bool(self.level & C_DECRYPTION))
 
     def _cryptogram(self, context: bytes) -> bytes:

@@ -9,7 +9,14 @@ from hardware.errors import AuthenticationError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.scp import DeriveKeys, Opening
-from hardware.scp.initiation import C_DECRYPTION, external_authenticate, header, initialize_update, refuse_unsupported
+from hardware.scp.initiation import (
+    C_DECRYPTION,
+    external_authenticate,
+    header,
+    initialize_update,
+    longest,
+    refuse_unsupported,
+)
 
 PSEUDO_RANDOM: Final = 0x10
 """Bit of i: the card challenge is computed, not drawn, and its counter ends the answer."""
@@ -43,6 +50,8 @@ class Scp03:
     kdd: bytes
     enc: bytes = field(repr=False)
     mac: bytes = field(repr=False)
+    extended: bool = False
+    """Whether the card takes commands of extended length."""
     _chaining: bytes = field(default=bytes(AES_BLOCK), init=False, repr=False)
     _counter: int = field(default=0, init=False)
 
@@ -62,23 +71,30 @@ class Scp03:
         if sequence:
             wanted["challenge"] = derivation(Base.ENC, CARD_CHALLENGE, sequence + opening.sd_aid, 8 * MAC)
         keys = derive(kdd, wanted)
-        channel = cls(level=opening.level, kdd=kdd, enc=keys["enc"], mac=keys["mac"])
+        channel = cls(level=opening.level, kdd=kdd, enc=keys["enc"], mac=keys["mac"], extended=opening.extended)
         if not compare_digest(cryptogram, channel._cryptogram(CARD_CRYPTOGRAM, context)):
             raise AuthenticationError("card cryptogram does not verify")
         if sequence and not compare_digest(challenge, keys["challenge"]):
             raise ProtocolError(f"INITIALIZE UPDATE: the card challenge isn't that of security domain {opening.sd_aid}")
         proof = channel._cryptogram(HOST_CRYPTOGRAM, context)
-        command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof)
+        command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof, secret=())
         yield from external_authenticate(channel._protect(command, command.data))
         return channel
+
+    @classmethod
+    def room(cls, *, extended: bool) -> int:
+        """Return the longest data that one command holds at level 03, short or *extended*."""
+        return longest(AES_BLOCK, MAC, extended=extended)
 
     def dek(self) -> Derivation:
         """Return that the DEK is the static one."""
         return Derivation(base=Base.DEK, method=Method.STATIC)
 
     def wrap(self, command: Command) -> Command:
-        """Protect one command (Amendment D 6.2.4, 6.2.6); raises ValueError where it doesn't fit a short one.
+        """Protect one command (Amendment D 6.2.4, 6.2.6); raises PlanError where it doesn't fit one that the card takes.
 
+        The C-MAC is over the header as it is sent, so over three bytes of an extended Lc. GlobalPlatformPro's SCP03Wrapper
+        and NXP's Plug & Trust library do so, and both talk to real chips.
         Data are encrypted under a counter that moves with every command, also with one that has none.
         """
         data = command.data
@@ -93,7 +109,7 @@ class Scp03:
         return kbkdf_cmac(self.mac, _label(constant) + (8 * MAC).to_bytes(2, "big"), context, 8 * MAC)
 
     def _protect(self, command: Command, data: bytes) -> Command:
-        secure = header(command, len(data) + MAC)
+        secure = header(command, len(data) + MAC, extended=self.extended)
         self._chaining = cmac(self.mac, self._chaining + secure + data)
         return replace(command, cla=secure[0], data=data + self._chaining[:MAC])
 

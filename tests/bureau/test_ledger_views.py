@@ -278,12 +278,13 @@ def test_a_batch_knows_whether_all_its_records_are_good(ledger: Ledger) -> None:
     make(ledger, "AA")
     with ledger.read() as connection:
         assert not results.all_in(connection, BatchId(1), CardState.GOOD)
-        assert closing.due_for_purge(connection) == []
+        assert closing.due_for_purge(connection, NOW) == []
     make(ledger, "AB")
     closing.reported(ledger, BatchId(1), "office", NOW)
     with ledger.read() as connection:
         assert results.all_in(connection, BatchId(1), CardState.GOOD)
-        assert closing.due_for_purge(connection) == [1]
+        assert closing.due_for_purge(connection, NOW - timedelta(seconds=1)) == []
+        assert closing.due_for_purge(connection, NOW) == [1]
 
 
 def test_a_batchs_frame_comes_back_as_it_was_submitted(ledger: Ledger) -> None:

@@ -12,7 +12,6 @@ from bureau.service.press import Press, StateError, Work
 from hardware.encoders import Tray
 from hardware.encoders.simulator import Simulator
 from hardware.errors import AuthenticationError, CardError, KeyStoreError, MuteCard, PlanError
-from hardware.gp.identity import ANONYMOUS
 from hardware.iso7816 import AID, Command, Response
 from hardware.keys import Algorithm
 from hardware.keystores import KeyId, Mode, Purpose, Transport
@@ -109,8 +108,8 @@ def press(
 ) -> Press:
     """Make one whole card and return the press."""
     made = ready(at, keystore, given, product)
-    made.identify()
     made.open()
+    made.look()
     made.write(begin or (lambda: None))
     made.verify()
     return made
@@ -120,7 +119,7 @@ def ready(at: Station, keystore: SoftKeyStore, given: Order | None = None, produ
     work = Work(
         order=given or record(), catalog=catalog(), product=product, host_challenge=bytes.fromhex("1122334455667788")
     )
-    return Press(work, keystore, at.transmit)
+    return Press(work, keystore, at.transmit, lambda _phase: None)
 
 
 @pytest.mark.parametrize(("blank", "product"), [("payment-scp02", SCP02), ("export-scp03", SCP03)])
@@ -144,12 +143,11 @@ def test_blank_becomes_a_personalized_card(
 
 
 def test_nothing_is_asked_that_needn_t_be(station: MakeStation, keystore: SoftKeyStore) -> None:
-    """A card is the slow part: two commands to identify it, two to open, three to know it, one to verify."""
+    """A card is the slow part: three commands to open it, one to identify it, three to know it, one to verify."""
     at = station()
     press(at, keystore)
     assert at.names == [
-        "SELECT", "GET DATA 9F7F",
-        "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE",
+        "SELECT", "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE", "GET DATA 9F7F",
         "GET STATUS", "GET STATUS", "GET STATUS",
         "INSTALL [for load]", "LOAD", "INSTALL [for install]", "INSTALL [for personalization]", "STORE DATA",
         "GET STATUS",
@@ -208,8 +206,8 @@ def test_failed_begin_leaves_the_card_untouched(station: MakeStation, keystore: 
     """The first changing command is never sent."""
     at = station()
     made = ready(at, keystore)
-    made.identify()
     made.open()
+    made.look()
     before, names = at.memory(), at.names
 
     def begin() -> None:
@@ -234,11 +232,10 @@ def test_wrong_keys_never_reach_the_retry_counter(station: MakeStation, keystore
     """The card's cryptogram doesn't verify, so EXTERNAL AUTHENTICATE isn't sent and the blank isn't touched."""
     at = station(wrong_keys=True)
     made = ready(at, keystore)
-    made.identify()
     with pytest.raises(AuthenticationError, match="card cryptogram") as wrong:
         made.open()
     assert not wrong.value.refused
-    assert at.names == ["SELECT", "GET DATA 9F7F", "INITIALIZE UPDATE"]
+    assert at.names == ["SELECT", "INITIALIZE UPDATE"]
     held = at.memory()
     assert held["scp/failures"] == 0
     assert "touched" not in held
@@ -249,7 +246,6 @@ def test_refused_host_is_told_apart(station: MakeStation, keystore: SoftKeyStore
     at = station()
     at.answers[0x82] = Response(b"", 0x6300)
     made = ready(at, keystore)
-    made.identify()
     with pytest.raises(AuthenticationError) as refused:
         made.open()
     assert refused.value.refused
@@ -271,7 +267,6 @@ def test_product_that_cannot_be_opened_is_refused_untouched(
     """Nothing that changes the card, and no try of its keys."""
     at = station()
     made = ready(at, keystore, product=product)
-    made.identify()
     with pytest.raises(fault, match=message):
         made.open()
     assert "touched" not in at.memory()
@@ -281,7 +276,8 @@ def test_product_that_cannot_be_opened_is_refused_untouched(
 def test_native_card_is_asked_nothing(station: MakeStation, keystore: SoftKeyStore) -> None:
     """A GlobalPlatform command means something else to it, or nothing."""
     at = station()
-    assert ready(at, keystore, product=replace(SCP02, scp=None, isd_aid=None, master=None)).identify() == ANONYMOUS
+    with pytest.raises(PlanError, match="is no GlobalPlatform card"):
+        ready(at, keystore, product=replace(SCP02, scp=None, isd_aid=None, master=None)).open()
     assert at.sent == []
 
 
@@ -289,7 +285,7 @@ def test_card_of_another_security_domain_is_refused(station: MakeStation, keysto
     """SELECT finds it out before the keys are tried."""
     at = station()
     with pytest.raises(CardError, match="SELECT: 6A82"):
-        ready(at, keystore, product=replace(SCP02, isd_aid=AID(bytes.fromhex("A000000003000000")))).identify()
+        ready(at, keystore, product=replace(SCP02, isd_aid=AID(bytes.fromhex("A000000003000000")))).open()
 
 
 def test_plan_that_cannot_be_made_leaves_the_card_untouched(station: MakeStation, keystore: SoftKeyStore) -> None:
@@ -299,8 +295,9 @@ def test_plan_that_cannot_be_made_leaves_the_card_untouched(station: MakeStation
     before = at.memory()
     again = order(ApplicationOrder(aid=cards.FIRST, profile=cards.DGIS, steps=(step(Action.LOAD, mandatory=True),)))
     made = ready(at, keystore, again)
+    made.open()
     with pytest.raises(PlanError, match="doesn't allow it to be made again"):
-        made.open()
+        made.look()
     assert {**at.memory(), "scp/sequence": 0} == {**before, "scp/sequence": 0}
 
 
@@ -320,8 +317,8 @@ def test_refusal_is_noted_at_its_step(station: MakeStation, keystore: SoftKeySto
     """The steps before it are done, the failed one has its status word, those after it have none."""
     at = station(memory=100)
     made = ready(at, keystore)
-    made.identify()
     made.open()
+    made.look()
     with pytest.raises(CardError, match="LOAD: 6A84"):
         made.write(lambda: None)
     assert made.results.steps == {Origin(0, 0): 0x6A84}
@@ -332,8 +329,8 @@ def test_lost_answer_has_no_status_word(station: MakeStation, keystore: SoftKeyS
     """Nobody knows whether the eleventh command, INSTALL [for personalization], was carried out."""
     at = station(mute_after=11)
     made = ready(at, keystore)
-    made.identify()
     made.open()
+    made.look()
     with pytest.raises(MuteCard, match=r"INSTALL \[for personalization\]"):
         made.write(lambda: None)
     assert made.results.steps == {Origin(0, 0): 0x9000, Origin(0, 1): 0x9000}
@@ -355,8 +352,8 @@ def test_state_read_back_wrong_is_no_good_card(
     """Whatever the steps' status words said; what was found is kept for the audit trail."""
     at = station()
     made = ready(at, keystore)
-    made.identify()
     made.open()
+    made.look()
     made.write(lambda: None)
     at.answers[0xF2] = Response(bytes.fromhex(answer), 0x9000 if answer else 0x6A88)
     with pytest.raises(StateError, match=message):

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from bureau.ledger import encoders, views
 from bureau.ledger.closing import Balance
 from bureau.ledger.views import AttemptView, CardView
-from bureau.models import EncoderId, JobId
+from bureau.models import BatchId, EncoderId, JobId
 from bureau.service import operate, register, report, stint, submit
 from bureau.service.plant import Plant, no_wake
 from config.settings import Settings
@@ -69,6 +69,7 @@ def settings(home: Path, lease: timedelta = timedelta(minutes=2)) -> Settings:
         plant=ZoneInfo("UTC"),
         lease=lease,
         stint=timedelta(seconds=60),
+        retention=timedelta(0),
         encoder=None,
         user=ACTOR,
     )
@@ -86,6 +87,12 @@ def found(home: Path) -> None:
     register.add_shipped(plant, ACTOR)
     plant.ledger.checkpoint()
     plant.ledger.close()
+
+
+def answer(plant: Plant, batch: BatchId) -> None:
+    """Answer a batch and forget its cardholders, as the office does where nothing is retained."""
+    report.finish(plant, batch)
+    report.purge(plant, batch)
 
 
 class Bureau:
@@ -150,7 +157,7 @@ class Bureau:
         encoder = EncoderId(name)
         machine = self.machines.get(encoder) or self.start(name)
         total = 0
-        while claimed := stint.stint(self.plant, machine, encoder, closed=lambda batch: report.finish(self.plant, batch)):
+        while claimed := stint.stint(self.plant, machine, encoder, closed=lambda batch: answer(self.plant, batch)):
             total += claimed
         return total
 

@@ -1,16 +1,20 @@
 """Bureaus for the tests of this folder, each in a directory of its own."""
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from bureau.cli import main
+from bureau.models import CardId, JobId
 from bureau.service.plant import Plant
 from config import logging
 from tests.e2e import bureaus
-from tests.e2e.bureaus import Bureau
+from tests.e2e.batches import standard_job
+from tests.e2e.bureaus import BLUE, Bureau, Station
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +44,39 @@ def bureau(home: Path, log: StringIO) -> Iterator[Bureau]:
     """A new bureau, without encoders yet."""
     with bureaus.opened(Plant(bureaus.settings(home))) as opened:
         yield opened
+
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(bureau: Bureau, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Type a command in the home of *bureau*; returns status, result, and what was said beside it."""
+    monkeypatch.setenv("BUREAU_HOME", str(bureau.plant.settings.home))
+    monkeypatch.setenv("BUREAU_PASSPHRASE_FILE", str(bureau.plant.settings.passphrase_file))
+    monkeypatch.setenv("BUREAU_USER", "engineer")
+
+    def type_(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bureau", *words])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return type_
+
+
+@pytest.fixture
+def made(bureau: Bureau, tmp_path: Path) -> CardId:
+    """A good card of a job that stays open, made on a simulated encoder."""
+    bureau.equip(Station(name="sim1", seed=1, blanks={BLUE: 1}))
+    bureau.take(standard_job(tmp_path / "job.xml", 2))
+    bureau.run()
+    return next(card.card for card in bureau.cards(JobId(1)) if card.state == "good")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -34,7 +34,7 @@ from hardware.iso7816 import Command, Response
 from hardware.keystores import KeyStore
 from tests.e2e import bureaus, expected
 from tests.e2e.aftermath import check, read_ledger, touched
-from tests.e2e.bureaus import Bureau, Station
+from tests.e2e.bureaus import Bureau, Station, answer
 from tests.e2e.expected import Expected
 from tests.e2e.mutations import Mutation, mutate
 
@@ -190,7 +190,7 @@ def make_card(plant: Plant, points: Points, name: EncoderId = FIRST) -> None:
     machine = PointsSimulator.start(name, plant.encoder(name).options, plant.settings.worlds, points.probe)
     assert isinstance(machine, PointsSimulator)
     machine.points = points
-    while stint.stint(plant, machine, name, closed=lambda batch: report.finish(plant, batch)):
+    while stint.stint(plant, machine, name, closed=lambda batch: answer(plant, batch)):
         pass
     machine.close()
 

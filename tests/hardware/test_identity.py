@@ -5,19 +5,17 @@ import pytest
 from hardware.errors import CardError
 from hardware.gp import identity
 from hardware.gp.identity import ANONYMOUS, Identity
-from hardware.iso7816 import AID, run
+from hardware.iso7816 import run
 from tests.hardware.replay import replay
 
-ISD = AID(bytes.fromhex("A000000151000000"))
-SELECT, CPLC = "00A4040008A00000015100000000", "80CA9F7F00"
-FCI = "6F0A8408A000000151000000"
+CPLC = "80CA9F7F00"
 # Fabricator, type, OS id, date, level; fabrication date, serial, batch; then 24 bytes of modules and equipment.
 BEFORE, SERIAL, BATCH, AFTER = "4790 5041 4791 5001 0100 5100".replace(" ", ""), "01020304", "AABB", "EE" * 24
 
 
 def identify(answer: str) -> Identity:
-    card = replay([(SELECT, FCI + "9000"), (CPLC, answer)])
-    found = run(identity.read(ISD), card)
+    card = replay([(CPLC, answer)])
+    found = run(identity.read(), card)
     assert card.finished
     return found
 
@@ -51,13 +49,7 @@ def test_cplc_that_names_no_single_chip_is_anonymous(cplc: str) -> None:
     assert identify(cplc + "9000") == ANONYMOUS
 
 
-def test_card_with_another_security_domain_is_refused() -> None:
-    """Nothing more is asked of a card that doesn't have the product's security domain."""
-    with pytest.raises(CardError, match="SELECT: 6A82"):
-        run(identity.read(ISD), replay([(SELECT, "6A82")]))
-
-
 def test_other_refusal_is_an_error() -> None:
     """It isn't taken for a card without CPLC."""
     with pytest.raises(CardError, match="GET DATA 9F7F: 6985"):
-        run(identity.read(ISD), replay([(SELECT, "9000"), (CPLC, "6985")]))
+        run(identity.read(), replay([(CPLC, "6985")]))

@@ -96,3 +96,18 @@ def test_a_refusal_nobody_catches_says_what_was_refused() -> None:
 
     with pytest.raises(CardError, match=r"^SELECT: 6A82 application or file not found$"):
         run(dialogue(), replay([("00A40400", "6A82")]))
+
+
+@pytest.mark.parametrize("span", [(-1, 2), (0, 6), (4, 3), (6, 6)])
+def test_secrets_outside_of_the_data_are_refused(span: tuple[int, int]) -> None:
+    """A wrong place would show what stands in the right one."""
+    with pytest.raises(ValueError, match="outside of its data"):
+        Command("STORE DATA", 0x80, 0xE2, 0, 0, bytes(5), secret=(span,))
+
+
+def test_a_command_that_says_nothing_hides_everything() -> None:
+    """Its answer too; a public one hides nothing."""
+    silent = Command("VERIFY", 0x00, 0x20, 0, 0, bytes(8))
+    public = Command("SELECT", 0x00, 0xA4, 4, 0, bytes(8), secret=())
+    assert (silent.hidden, silent.is_public) == (((0, 8),), False)
+    assert (public.hidden, public.is_public) == ((), True)

@@ -1,11 +1,13 @@
 """The plan of a card: what is done, in which order, and what is refused before anything is written."""
 
+from dataclasses import replace
+
 import pytest
 
 from hardware.errors import PlanError
 from hardware.perso.order import Action, DataSet, Instructions, Order, TargetState, UniqueID
 from hardware.perso.plan import Catalog, Plan, plan, security_level
-from hardware.perso.steps import Delete, Load, Origin, Personalize
+from hardware.perso.steps import Delete, Install, Load, Origin, Personalize
 from tests.hardware.cards import (
     CODE,
     DGIS,
@@ -275,6 +277,18 @@ def test_load_file_of_too_many_blocks_is_refused() -> None:
     of = Catalog(card=card(), applications=catalog().applications, load_files={CODE: long})
     with pytest.raises(PlanError, match="304 blocks of 1 bytes"):
         plan(order(application(LOAD)), of, product(block=1), BLANK)
+
+
+@pytest.mark.parametrize(("parameters", "block"), [(208, 239), (209, 240), (1000, 1033)])
+def test_install_that_no_command_holds_is_refused_before_anything_is_loaded(parameters: int, block: int) -> None:
+    """Its length is up to the card profile's parameters; what fits is sent, one byte more isn't even planned."""
+    of = catalog(card(replace(instance(FIRST), parameters=bytes(parameters))))
+    asked = order(application(INSTALL))
+    made = plan(asked, of, product(block=block), BLANK)
+    assert [len(step.command.data) for step in made.steps if isinstance(step, Install)] == [block]
+    message = f"INSTALL of A0000000041010 has {block} bytes of data where a command takes {block - 1}"
+    with pytest.raises(PlanError, match=message):
+        plan(asked, of, product(block=block - 1), BLANK)
 
 
 def test_module_must_be_certain() -> None:

@@ -98,9 +98,48 @@ def test_card_without_channel_is_not_globalplatform(tmp_path: Path) -> None:
     assert (product.scp, product.master, product.i, product.level, product.kvn) == (None, None, 0, 0, 0)
 
 
+SCP03 = GOOD.replace("SCP02", "SCP03").replace('"emv"', '"kdf3"')
+NATIVE = GOOD.partition("[channel]")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "extended", "block"),
+    [
+        (GOOD, None, 239), (GOOD, False, 1), (SCP03, None, 239), (SCP03, False, 239), (SCP03, True, 1),
+        (SCP03, True, 240), (SCP03, True, 65519), (NATIVE, None, 255), (NATIVE, False, 255),
+    ],
+)  # fmt: skip
+def test_block_may_be_as_long_as_a_command_holds(tmp_path: Path, text: str, extended: bool | None, block: int) -> None:
+    """Beside MAC and padding at level 03; what isn't said to be extended is short."""
+    said = "" if extended is None else f"\nextended = {str(extended).lower()}"
+    product = products.load(write(tmp_path, text.replace("block = 239", f"block = {block}{said}")))
+    assert (product.block, product.extended) == (block, bool(extended))
+
+
+@pytest.mark.parametrize(
+    ("text", "extended", "block", "message"),
+    [
+        (GOOD, False, 240, "block: a short command of SCP02 holds at most 239 bytes of data, not 240"),
+        (GOOD, False, 65535, "block: a short command of SCP02 holds at most 239 bytes of data, not 65535"),
+        (SCP03, False, 240, "block: a short command of SCP03 holds at most 239 bytes of data, not 240"),
+        (SCP03, False, 255, "block: a short command of SCP03 holds at most 239 bytes of data, not 255"),
+        (SCP03, True, 65520, "block: an extended command of SCP03 holds at most 65519 bytes of data, not 65520"),
+        (SCP03, True, 65536, "block: must be 1 to 65535"),
+        (NATIVE, False, 256, "block: a short command of this card holds at most 255 bytes of data, not 256"),
+        (GOOD, True, 239, "extended: SCP02 with commands of extended length isn't built in"),
+        (NATIVE, True, 255, r"extended: a card without \[channel\] has no commands of extended length"),
+    ],
+)
+def test_block_that_no_command_holds_is_refused(tmp_path: Path, text: str, extended: bool, block: int, message: str) -> None:
+    """When the product is read, long before a card is in the station; the message says the largest."""
+    said = f"block = {block}\nextended = {str(extended).lower()}"
+    with pytest.raises(ValueError, match=f"^new-card.toml: {message}$"):
+        products.load(write(tmp_path, text.replace("block = 239", said)))
+
+
 @pytest.mark.parametrize("line", [line for line in GOOD.splitlines() if "=" in line])
 def test_missing_key_is_named(tmp_path: Path, line: str) -> None:
-    """Nothing has a default."""
+    """Nothing but extended has a default."""
     key = line.partition(" =")[0]
     with pytest.raises(ValueError, match=rf"new-card.toml: (channel\.)?{key}: is missing"):
         products.load(write(tmp_path, GOOD.replace(line, "")))
@@ -113,6 +152,8 @@ def test_missing_key_is_named(tmp_path: Path, line: str) -> None:
         ('recipe = "emv"', 'recipe = "emv"\nmaster_key = 1', r"channel.master_key: no product has such a key"),
         ("true", '"yes"', "packing: must be true or false"),
         ("true", "1", "packing: must be true or false"),
+        ("packing", "extended = 1\npacking", "extended: must be true or false"),
+        ("[channel]", "[channel]\nextended = true", "channel.extended: no product has such a key"),
         ("239", '"239"', "block: must be a whole number"),
         ("239", "true", "block: must be a whole number"),
         ("239", "0", "block: must be 1 to 65535"),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from operator import itemgetter
 
 import pytest
@@ -126,3 +127,16 @@ def test_i_must_be_stated() -> None:
     """An SCP02 answer doesn't say i, so the product must."""
     with pytest.raises(PlanError, match="stated"):
         run(Scp02.open(_opening(None), keys_of(dict.fromkeys(Base, KEY))), replay([]))
+
+
+def test_there_are_no_extended_commands() -> None:
+    """How their Lc would stand under the C-MAC is nowhere said; an opening for a card that takes them changes nothing."""
+    session = run(
+        Scp02.open(replace(_opening(0x15, 3), extended=True), keys_of(dict.fromkeys(Base, KEY))), _card(3, b"random")
+    )
+    for size in (240, 256):
+        with pytest.raises(PlanError, match="don't fit a short command"):
+            session.wrap(Command("STORE DATA", 0x80, 0xE2, 0, 0, bytes(size)))
+    with pytest.raises(PlanError, match="SCP02 with commands of extended length isn't built in"):
+        Scp02.room(extended=True)
+    assert Scp02.room(extended=False) == 239

@@ -5,10 +5,10 @@ import pytest
 
 from hardware.crypto import cmac, kbkdf_cmac
 from hardware.errors import PlanError, ProtocolError
-from hardware.iso7816 import AID, Command, run
+from hardware.iso7816 import AID, Command, Dialogue, run
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.keystores.soft import derived
-from hardware.scp import Opening
+from hardware.scp import Opening, secured
 from hardware.scp.scp03 import Scp03, derivation
 from tests.hardware.opening import ISD_R, handshake, keys_of, opening, static_keys
 from tests.hardware.replay import Replay, replay
@@ -61,6 +61,58 @@ def test_wrap_gives_the_published_commands(v: Vector) -> None:
     session = Scp03(level=int(v["security_level"], 16), kdd=bytes(10), enc=enc, mac=mac)
     for step in v["steps"]:
         assert bytes(session.wrap(command(step["plain"]))).hex().upper() == step["wrapped"]
+
+
+@pytest.mark.parametrize("v", vectors("scp_yubikit"), ids=itemgetter("id"))
+def test_wrap_gives_commands_of_extended_length(v: Vector) -> None:
+    """Lc takes three bytes, under the C-MAC too, where the protected data need them; a short one in between has one byte."""
+    enc, mac = (bytes.fromhex(v["session_keys"][name]) for name in ("enc", "mac"))
+    session = Scp03(level=int(v["security_level"], 16), kdd=bytes(10), enc=enc, mac=mac, extended=True)
+    for step in v["steps"]:
+        assert bytes(session.wrap(command(step["plain"]))).hex().upper() == step["wrapped"]
+
+
+@pytest.mark.parametrize(("data", "ne", "lc"), [(9, 256, "11"), (9, 65536, "000011"), (0, 65536, "000008"), (0, 256, "08")])
+def test_an_answer_of_extended_length_makes_its_command_one(data: int, ne: int, lc: str) -> None:
+    """Lc and Le are of one kind (ISO/IEC 7816-4 section 5.2), on the wire as under the C-MAC."""
+    session = Scp03(level=1, kdd=bytes(10), enc=bytes(16), mac=bytes(16), extended=True)
+    wrapped = bytes(session.wrap(Command("GET DATA", 0x80, 0xCA, 0, 0x66, bytes(data), ne=ne)))
+    head = bytes.fromhex("84CA0066" + lc) + bytes(data)
+    assert wrapped == head + cmac(bytes(16), bytes(16) + head)[:8] + (b"\0" if ne == 256 else b"\0\0")
+
+
+@pytest.mark.parametrize(("level", "most", "total"), [(1, 65527, 65535), (3, 65519, 65528)])
+def test_an_extended_command_has_an_end_too(level: int, most: int, total: int) -> None:
+    """Lc counts to 65,535, MAC and padding included; a refused command isn't counted or chained."""
+    session, other = (Scp03(level=level, kdd=bytes(10), enc=bytes(16), mac=bytes(16), extended=True) for _ in range(2))
+    longest = Command("STORE DATA", 0x80, 0xE2, 0, 0, bytes(most))
+    for wrong in (replace(longest, data=bytes(most + 1)), replace(longest, ne=65537)):
+        with pytest.raises(PlanError, match=r"^STORE DATA: .* don't fit an extended command"):
+            session.wrap(wrong)
+    wrapped = session.wrap(longest)
+    assert len(wrapped.data) == total
+    assert wrapped == other.wrap(longest)
+
+
+@pytest.mark.parametrize("size", [240, 255, 256, 4096])
+def test_no_extended_command_leaves_for_a_card_that_takes_none(size: int) -> None:
+    """A burst is refused whole, ahead of its first command, wherever in it the long one stands."""
+    session = Scp03(level=3, kdd=bytes(10), enc=bytes(16), mac=bytes(16))
+    short = Command("STORE DATA", 0x80, 0xE2, 0, 0, bytes(239))
+
+    def dialogue() -> Dialogue[None]:
+        yield short, replace(short, data=bytes(size)), short
+
+    with pytest.raises(PlanError, match=f"^STORE DATA: {size} bytes of data don't fit a short command"):
+        run(secured(dialogue(), session), replay([]))
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_the_opening_says_what_the_card_takes(extended: bool) -> None:
+    """And nothing that the card answers does."""
+    session = run(Scp03.open(replace(opening(ONE), extended=extended), static_keys(ONE)), replay(handshake(ONE)))
+    assert session.extended is extended
+    assert Scp03.room(extended=extended) == (65519 if extended else 239)
 
 
 def test_the_dek_is_the_static_one() -> None:

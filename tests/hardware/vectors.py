@@ -23,12 +23,14 @@ def vectors(name: str, **wanted: str) -> list[Vector]:
 
 
 def command(apdu: str) -> Command:
-    """Read one short APDU in hex."""
+    """Read one APDU in hex: short, or extended with data."""
     raw = bytes.fromhex(apdu)
-    lc = raw[4] if len(raw) > 5 else 0
-    rest = raw[5 + lc :] if lc else raw[4:]
     cla, ins, p1, p2 = raw[:4]
-    return Command("vector", cla, ins, p1, p2, raw[5 : 5 + lc], (rest[0] or 256) if rest else None)
+    start = 7 if len(raw) > 7 and not raw[4] else 5
+    lc = int.from_bytes(raw[4:start], "big") if len(raw) > 5 else 0
+    rest = raw[start + lc :] if lc else raw[4:]
+    ne = int.from_bytes(rest, "big") or 256 ** len(rest)
+    return Command("vector", cla, ins, p1, p2, raw[start : start + lc], ne if rest else None)
 
 
 def sessions() -> list[Vector]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from hardware.encoders import Tray
 from hardware.encoders.pcsc import Pcsc
 from hardware.encoders.pcsc.daemon import Daemon
 from hardware.encoders.pcsc.feeder import Simulated
@@ -16,14 +17,19 @@ CPLC: Final = Command("GET DATA 9F7F", 0x80, 0xCA, 0x9F, 0x7F, ne=256)
 
 
 class Meddled(Pcsc):
-    """A PC/SC encoder that tells of each command before it is sent."""
+    """A PC/SC encoder that tells of each command before it is sent, and of each card before it leaves ("eject")."""
 
-    before: Callable[[Command], None] = staticmethod(lambda _command: None)
+    before: Callable[[str], None] = staticmethod(lambda _moment: None)
 
     def transmit(self, command: Command) -> Response:
         """Tell, then exchange."""
-        self.before(command)
+        self.before(command.name)
         return super().transmit(command)
+
+    def eject(self, tray: Tray) -> None:
+        """Tell, then let the card go."""
+        self.before("eject")
+        super().eject(tray)
 
 
 class Floor:

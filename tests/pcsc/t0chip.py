@@ -3,10 +3,10 @@
 It answers GET DATA 9F7F with 6Cxx until the length is right, and every SELECT with 61xx.
 """
 
-import socket
 import sys
+from pathlib import Path
 
-from hardware.encoders.pcsc.virtual import Server, Slot
+from hardware.encoders.pcsc.virtual import Server, Slot, listening
 
 ATR = bytes.fromhex("3B6500002063CB6800")
 CPLC = bytes.fromhex("9F7F02ABCD")
@@ -38,9 +38,7 @@ def main() -> None:
     path, port = sys.argv[1:]
     slot = Slot(int(port))
     slot.insert(T0Chip())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as requests:
-        requests.bind(path)
-        requests.listen()
+    with listening(Path(path)) as requests:
         Server(slot, requests, lambda _request: {}).run()
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Self
 
 from hardware.encoders import Tray
 from hardware.encoders.lock import locked
+from hardware.encoders.pcsc import codes
 from hardware.encoders.pcsc.exchange import exchange
 from hardware.encoders.pcsc.feeder import POLL_SECONDS, Feeder, Hand, Simulated
 from hardware.encoders.pcsc.reader import Reader, TooManyReaders, readers
@@ -91,6 +92,11 @@ class Pcsc:
             raise ReaderError(f"reader {self._reader.name} doesn't see the card that was fed")
         self._protocol, atr = self._reader.connect()
         return position, atr
+
+    @property
+    def protocol(self) -> str:
+        """Return how the card in the reader talks."""
+        return codes.NAMES.get(self._protocol, "")
 
     def transmit(self, command: Command) -> Response:
         """Exchange one command; raises MuteCard, LostCard, and ProtocolError before it is sent if T=0 can't carry it."""

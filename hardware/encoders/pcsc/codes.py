@@ -17,13 +17,14 @@ STATE_MUTE: Final = 0x0200
 
 T0: Final = 1
 T1: Final = 2
+NAMES: Final = {T0: "T=0", T1: "T=1"}
 
 _RESTART: Final = "start pcscd again; the encoder then goes on by itself"
 _PLUG: Final = "plug it in, or correct its name in stations.toml (see `bureau readers`)"
 _WORDS: Final = {
     0x80100003: f"pcscd has forgotten this connection: {_RESTART}",
     0x80100009: f"there is no such reader: {_PLUG}",
-    0x8010000B: "another program holds the reader exclusively: end that program",
+    0x8010000B: "another program holds the reader: end that program",
     NO_CARD: "no card is in the reader",
     0x8010000F: "the card speaks neither T=0 nor T=1, or its answer to reset is nonsense",
     0x80100013: f"pcscd ended: {_RESTART}",

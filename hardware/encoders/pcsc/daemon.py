@@ -58,12 +58,15 @@ def _unshare() -> list[str]:
 
 
 class Daemon:
-    """A pcscd with an even number of virtual readers; what it needs is in the folder *run*, whose path is short."""
+    """A pcscd with an even number of virtual readers; what it needs is in the folder *run*, whose path is short.
 
-    def __init__(self, run: Path, readers: int) -> None:
+    driver: the library that drives them, which may be another than vsmartcard's in front of it.
+    """
+
+    def __init__(self, run: Path, readers: int, driver: Path = LIBRARY) -> None:
         if not 0 < readers <= MOST:
             raise ReaderError(f"one pcscd has room for {MOST} virtual readers, not {readers}: start another for the rest")
-        self._run, self._entries = run, (readers + 1) // 2
+        self._run, self._entries, self._driver = run, (readers + 1) // 2, driver
         self._processes: list[subprocess.Popen[bytes]] = []
         self._namespace: subprocess.Popen[bytes] | None = None
         self._pcscd: subprocess.Popen[bytes] | None = None
@@ -78,6 +81,10 @@ class Daemon:
         entry, slot = divmod(number - 1, 2)
         return f"Virtual {entry + 1} 00 {slot:02X}"
 
+    def library(self, number: int) -> Path:
+        """Return the copy of the driver for the pair of readers *number*, counted from 1."""
+        return self._run / "lib" / f"{number}.so"
+
     def prepare(self) -> None:
         """Make the namespaces, and the configuration: an entry for each two readers, with a library of its own.
 
@@ -87,15 +94,15 @@ class Daemon:
             (self._run / folder).mkdir()
         entries = []
         for number in range(1, self._entries + 1):
-            library = shutil.copy(LIBRARY, self._run / "lib" / f"{number}.so")
+            library = shutil.copy(self._driver, self.library(number))
             entries.append(_ENTRY.format(number=number, port=port(2 * number - 1), library=library))
         (self._run / "conf" / "virtual").write_text("\n".join(entries))
         self._namespace = self._start(*_unshare(), "sh", "-c", _NAMESPACE, cwd=self._run / "socket", stdin=PIPE, stdout=PIPE)
         if not self._namespace.stdout or self._namespace.stdout.readline() != b"ready\n":
             raise ReaderError(f"the namespaces of virtual readers couldn't be made: {self._said()}")
 
-    def start(self) -> None:
-        """Start pcscd and wait until its readers are there; raises ReaderError."""
+    def start(self, *, bare: bool = False) -> None:
+        """Start pcscd and wait until its readers are there, unless it is *bare* of them; raises ReaderError."""
         for left in ("pcscd.comm", "pcscd.pid"):
             (self._run / "socket" / left).unlink(missing_ok=True)
         pcscd = self._inside(
@@ -103,7 +110,8 @@ class Daemon:
         )
         self._pcscd = pcscd
         self._until(Path(self.socket).exists, pcscd, "pcscd didn't start")
-        self._until(self._has_readers, pcscd, "pcscd lacks readers")
+        if not bare:
+            self._until(self._has_readers, pcscd, "pcscd lacks readers")
 
     def signal(self, number: int) -> None:
         """Send pcscd a signal."""
@@ -174,12 +182,12 @@ class Daemon:
 
 
 @contextmanager
-def private(count: int) -> Iterator[Daemon]:
+def private(count: int, driver: Path = LIBRARY) -> Iterator[Daemon]:
     """Yield a running pcscd with *count* virtual readers (or one more); raises ReaderError where that can't be had."""
     if lack := missing():
         raise ReaderError(lack)
     folder = tempfile.TemporaryDirectory(prefix="bureau-pcsc-", ignore_cleanup_errors=True)
-    with folder as run, closing(Daemon(Path(run), count)) as daemon:
+    with folder as run, closing(Daemon(Path(run), count, driver)) as daemon:
         daemon.prepare()
         daemon.start()
         yield daemon

@@ -16,7 +16,7 @@ POLL_SECONDS: Final = 5.0
 """pcscd looks for a card every 0.4 s; a reader that hasn't seen one come or go after this long won't."""
 _OUT: Final = "out"
 _STATION: Final = "station"
-_TRAYS: Final = {Tray.GOOD: "good", Tray.REJECT: "a reject", Tray.RETURNED: "still blank"}
+_TRAYS: Final = {Tray.GOOD: "good", Tray.REJECT: "a reject", Tray.RETURNED: "as it came"}
 _MESSAGE: Final = 1 << 16
 
 

@@ -19,6 +19,7 @@ LARGEST: Final = 1 << 17
 _CHANGED: Final = 0x0002
 _UNAWARE: Final = 0
 _PRESENT: Final = 0x0020
+_TAKEN: Final = scard.SCARD_STATE_EXCLUSIVE | scard.SCARD_STATE_INUSE
 _32_BITS: Final = 0xFFFFFFFF
 SUCCESS: Final = scard.SCARD_S_SUCCESS
 
@@ -42,6 +43,7 @@ class Owner:
             b"C": self._connect,
             b"T": self._transmit,
             b"D": self._disconnect,
+            b"A": self._leave,
         }
         code, payload = self._establish()
         if code == SUCCESS:
@@ -79,14 +81,22 @@ class Owner:
                 return SUCCESS, (state & _32_BITS).to_bytes(4, "big") + bytes(atr)
 
     def _connect(self, _operand: bytes) -> Answer:
-        """Take the card exclusively; return the protocol and the ATR."""
+        """Take the card exclusively; return the protocol and the ATR.
+
+        Not where another program is connected: while it is in a transaction, pcscd would let us wait without an end.
+        """
         self._disconnect(b"")
+        code, states = scard.SCardGetStatusChange(self._context, 0, [(self._reader, _UNAWARE)])
+        if code == SUCCESS and states[0][1] & _TAKEN:
+            return scard.SCARD_E_SHARING_VIOLATION, b""
         either = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
         code, card, protocol = scard.SCardConnect(self._context, self._reader, scard.SCARD_SHARE_EXCLUSIVE, either)
         if code != SUCCESS:
             return code, b""
         self._card, self._protocol = card, protocol
         code, _reader, _state, protocol, atr = scard.SCardStatus(card)
+        if code != SUCCESS:
+            self._leave(b"")
         return code, bytes((protocol,)) + bytes(atr)
 
     def _transmit(self, apdu: bytes) -> Answer:
@@ -99,8 +109,15 @@ class Owner:
 
     def _disconnect(self, _operand: bytes) -> Answer:
         """Let go of the card and switch it off."""
+        return self._let_go(scard.SCARD_UNPOWER_CARD)
+
+    def _leave(self, _operand: bytes) -> Answer:
+        """Let go of the card as it is."""
+        return self._let_go(scard.SCARD_LEAVE_CARD)
+
+    def _let_go(self, disposition: int) -> Answer:
         if self._card is not None:
-            scard.SCardDisconnect(self._card, scard.SCARD_UNPOWER_CARD)
+            scard.SCardDisconnect(self._card, disposition)
             self._card = None
         return SUCCESS, b""
 

@@ -35,8 +35,8 @@ class Seen:
 
     @property
     def is_taken(self) -> bool:
-        """Whether a program holds it exclusively."""
-        return bool(self.state & codes.STATE_EXCLUSIVE)
+        """Whether a program is connected to the card, alone or not: nobody else can have it exclusively then."""
+        return bool(self.state & (codes.STATE_EXCLUSIVE | codes.STATE_INUSE))
 
     @property
     def is_there(self) -> bool:
@@ -78,15 +78,20 @@ class Reader:
             raise LostCard(f"{name}: {died}") from died
         if code == codes.SUCCESS and answer:
             return answer
-        self.close()
+        self._leave()
         raise LostCard(f"{name}: {codes.words(code) if code else 'the card was taken out, or died, inside the command'}")
 
     def disconnect(self) -> bool:
         """Let go of the card and switch it off; return whether that could be done. If not, the owner's death has done it."""
-        if self._owner is None:
-            return False
+        return self._owner is not None and self._lets_go(b"D")
+
+    def _leave(self) -> None:
+        """Let go of a lost card as it is: failing to switch it off, pcscd would take the reader for empty, or full."""
+        self._lets_go(b"A")
+
+    def _lets_go(self, how: bytes) -> bool:
         try:
-            self._ask(b"D", b"", GRACE)
+            self._ask(how, b"", GRACE)
         except ReaderError:
             return False
         return True

@@ -20,6 +20,8 @@ from hardware.sim.world import World
 HOST: Final = "127.0.0.1"
 AGAIN_SECONDS: Final = 0.05
 """A reader that isn't there, because its pcscd is restarting, is called again after this long."""
+FRAME_SECONDS: Final = 5.0
+"""A pcscd that is stopped halfway through a frame must not hold up the feeder."""
 _OFF, _ON, _RESET, _ATR = b"\0", b"\1", b"\2", b"\4"
 _MUTE_AT_RESET: Final = bytes(64)
 """Longer than any ATR: present for the reader's poll, and no answer to its reset."""
@@ -73,7 +75,7 @@ class Slot:
                 self._line = socket.create_connection((HOST, self._port), 1.0)
             except OSError:
                 return None
-            self._line.settimeout(None)
+            self._line.settimeout(FRAME_SECONDS)
             self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._line
 
@@ -182,14 +184,22 @@ def feeder(world: World, slot: Slot) -> Callable[[Mapping[str, str]], Mapping[st
     return carry_out
 
 
+def listening(path: Path) -> socket.socket:
+    """Return a socket that listens at *path*, which isn't there before it does."""
+    requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    unready = path.with_suffix(".unready")
+    requests.bind(str(unready))
+    requests.listen()
+    unready.rename(path)
+    return requests
+
+
 def main() -> None:
     """Serve the world of one encoder until this process is ended."""
     path, port, name, worlds, options = sys.argv[1:]
     world, _lock = open_world(name, json.loads(options), Path(worlds))
     slot = Slot(int(port))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as requests:
-        requests.bind(path)
-        requests.listen()
+    with listening(Path(path)) as requests:
         Server(slot, requests, feeder(world, slot)).run()
 
 

@@ -120,15 +120,20 @@ class Host:
             data = crypto.des3_cbc_encrypt(self.enc, crypto.pad80(data, 8))
         return header + bytes((len(data) + 8,)) + data + self.chain
 
-    def _wrap03(self, header: bytes, data: bytes) -> bytes:
+    def _wrap03(self, header: bytes, data: bytes, *, extended: bool = False) -> bytes:
         if self.level & 2:
             self.counter += 1
             if data:
                 iv = crypto.aes_ecb_encrypt(self.enc, self.counter.to_bytes(16, "big"))
                 data = crypto.aes_cbc_encrypt(self.enc, crypto.pad80(data, 16), iv)
-        body = header + bytes((len(data) + 8,)) + data
+        size = len(data) + 8
+        body = header + (b"\0" + size.to_bytes(2, "big") if extended else bytes((size,))) + data
         self.chain = crypto.cmac(self.mac, self.chain + body)
         return body + self.chain[:8]
+
+    def extended(self, header: str, data: bytes) -> bytes:
+        """Wrap for SCP03, with a length of three bytes whatever it is."""
+        return self._wrap03(bytes.fromhex("84" + header[2:]), data, extended=True)
 
     def secured(self, header: str, data: bytes = b"", le: str = "00") -> bytes:
         return self.raw(self.wrap(apdu(header, data, le)))

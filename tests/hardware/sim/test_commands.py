@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from hardware import crypto
 from hardware.sim.apdu import RefusedError, parse
 from hardware.sim.blank import shipped
 from hardware.sim.card import Card
@@ -162,8 +163,37 @@ def test_store_data_gives_the_card_its_numbers(opened: Host) -> None:
     assert opened.store(0x88, 0, bytes.fromhex("010100")) == 0x6A88
 
 
-def test_extended_length_depends_on_the_blank(make: MakeHost) -> None:
-    """A chip with extended lengths takes a long LOAD block in one command."""
-    blank = replace(shipped("export-scp03"), extended_length=True)
-    host = make(blank)
+@pytest.mark.parametrize("level", [1, 3])
+def test_a_chip_with_extended_lengths_takes_them(make: MakeHost, level: int) -> None:
+    """Of any length, also one that a short command has; a DGI of 300 bytes comes in one and is read in one."""
+    host = make(replace(shipped("export-scp03"), extended_length=True))
     assert host.raw(bytes.fromhex("80CA9F7F000000"))[-2:] == b"\x90\0"
+    host.open(level)
+    assert host.install_for_load() == 0x9000
+    assert host.status(host.extended("80E80000", caps.load_file(caps.CAP)[:10])) == 0x9000
+    assert host.status(host.extended("80E88001", caps.load_file(caps.CAP)[10:])) == 0x9000
+    assert host.install() == 0x9000
+    assert host.target() == 0x9000
+    data = bytes.fromhex("0101FF012C") + bytes(300)
+    assert host.status(host.extended("80E28800", data)) == 0x9000
+    assert host.raw(apdu("00A40400", caps.INSTANCE))[-2:] == b"\x90\0"
+    assert host.raw(bytes.fromhex("00B2010C0000 00")) == bytes(300) + b"\x90\0"
+
+
+def test_a_chip_without_extended_lengths_refuses_them(opened: Host) -> None:
+    """With 6700, before it looks at the MAC; the session goes on with short ones."""
+    assert opened.install_for_load() == 0x9000
+    for long in ("80CA9F7F000000", "84E80000 0000A0" + 160 * "00", "84E80000 000208" + 520 * "00"):
+        assert opened.raw(bytes.fromhex(long)) == b"\x67\0"
+    assert opened.load(caps.load_file(caps.CAP)) == 0x9000
+
+
+@pytest.mark.parametrize("lc", [b"\x34", b"\x01\x34", b"\0\x01\x2c"], ids=["one byte", "two bytes", "without the MAC"])
+def test_the_c_mac_of_an_extended_command_covers_all_of_its_lc(make: MakeHost, lc: bytes) -> None:
+    """Over any other coding of the length it is 6988, and the session is over."""
+    host = make(replace(shipped("export-scp03"), extended_length=True))
+    host.open(1)
+    header, data = bytes.fromhex("84E28800"), bytes(300)
+    mac = crypto.cmac(host.mac, host.chain + header + lc + data)[:8]
+    assert host.raw(header + b"\0\x01\x34" + data + mac) == b"\x69\x88"
+    assert host.sw("80F28002", b"\x4f\0") == 0x6982

@@ -85,6 +85,16 @@ def test_channel_unwraps_to_the_plain_command(v: dict[str, Any]) -> None:
         assert plain == parse(H(step["plain"]), extended=False)
 
 
+@pytest.mark.parametrize("v", vectors("scp_yubikit"), ids=itemgetter("id"))
+def test_channel_unwraps_commands_of_extended_length(v: dict[str, Any]) -> None:
+    """The Lc under the C-MAC is the one that came, of three bytes or of one."""
+    keys, level = v["session_keys"], int(v["security_level"], 16)
+    channel = scp03.Channel(enc=H(keys["enc"]), mac=H(keys["mac"]), dek=bytes(16), level=level)
+    for step in v["steps"]:
+        came, plain = parse(H(step["wrapped"]), extended=True), parse(H(step["plain"]), extended=True)
+        assert channel.unwrap(came, level) == replace(plain, extended=came.extended)
+
+
 @pytest.mark.parametrize("v", of(OJC, type="session-key-derivation", protocol="SCP02"), ids=itemgetter("id"))
 def test_scp02_session_keys(v: dict[str, Any]) -> None:
     """ENC, C-MAC and DEK session keys follow from the sequence counter."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hardware.encoders.pcsc.atr import parse
+from hardware.atr import parse
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,213 @@
+"""One record once more, on a test card in a test reader: compared with what was recorded, and never counted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from bureau.ledger import auditing, encoders
+from bureau.ledger.schema import jobs
+from bureau.models import CardId, EncoderId, JobId
+from hardware.encoders.pcsc.daemon import Daemon
+from hardware.encoders.pcsc.feeder import Simulated
+from hardware.encoders.pcsc.reader import Reader
+from tests.e2e import expected, worlds
+from tests.e2e.batches import standard_job
+from tests.e2e.bureaus import ACTOR, BLUE, Bureau, Station
+from tests.e2e.conftest import Typed, made, typed
+
+__all__ = ["made", "typed"]
+
+READER = "Virtual 1 00 00"
+
+
+@pytest.fixture
+def test_card(daemon: Daemon, tmp_path: Path) -> Callable[..., Path]:
+    """Put a blank into the first reader; returns the folder of its world."""
+
+    def put(seed: int = 77, product: str = "payment-scp02", **defect: object) -> Path:
+        folder = tmp_path / "desk"
+        options = {"blank": product, "blanks": {BLUE: 1}, "seed": seed, "defects": {"1": defect}}
+        hand = Simulated(daemon.put(1, "desk", folder, options))
+        hand.feed(BLUE)
+        hand.close()
+        reader = Reader(READER, daemon.socket)
+        reader.wait(card=True, seconds=5)
+        reader.close()
+        return folder
+
+    return put
+
+
+def audited(bureau: Bureau) -> list[tuple[str, str, str]]:
+    """Return actor, action and subject of what the audit log says of replays."""
+    with bureau.plant.ledger.read() as connection:
+        return [(each.actor, each.action, each.subject) for each in auditing.entries(connection) if each.action == "replay"]
+
+
+def counted(bureau: Bureau) -> tuple[object, ...]:
+    """Return all that counts plastic or says where records stand."""
+    (card, other) = bureau.cards(JobId(1))
+    return card, other, bureau.attempts(card), bureau.attempts(other), bureau.balances(JobId(1))
+
+
+def test_a_replay_writes_the_same_card_and_counts_nothing(
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Commands and status words are the recorded ones; the test card holds the record to the byte; the audit log knows."""
+    folder, before = test_card(), counted(bureau)
+    status, out, said = typed("replay", str(made), "--reader", "00 00", "--socket", daemon.socket, "--json")
+    assert status == 0, said
+    rows = json.loads(out)
+    assert {row["differs"] for row in rows} == {""}
+    assert all(row["then"] == row["now"] == "9000" for row in rows if row["command"] != "GET STATUS")
+    assert len(rows) > 20
+    assert "every command and status word is the recorded one's" in said
+    assert "personalize A0000000041010" in said
+    assert counted(bureau) == before
+    assert audited(bureau) == [("engineer", "replay", f"card {made}")]
+    (plastic,) = worlds.plastics(folder)
+    record = expected.cards(tmp_path / "job.xml")[0]
+    assert plastic.contents == record.contents
+
+
+def test_a_dry_run_shows_the_plan_and_changes_nothing(
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+) -> None:
+    """The channel is opened, for the plan depends on what the card holds."""
+    folder = test_card()
+    status, out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--dry-run")
+    assert (status, out) == (0, "")
+    assert "the plan" in said
+    assert "install A0000000041010" in said
+    (plastic,) = worlds.plastics(folder)
+    assert not plastic.touched
+    assert audited(bureau) == []
+
+
+def test_a_replay_shows_where_another_card_parts_from_the_recorded(
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+) -> None:
+    """A test card with less memory refuses what the recorded one took."""
+    test_card(memory=10)
+    status, out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--json")
+    assert status == 1
+    different = [row for row in json.loads(out) if row["differs"]]
+    assert (different[0]["then"], different[0]["now"], different[0]["differs"]) == ("9000", "6A84", "other answer")
+    assert {row["differs"] for row in different[1:]} == {"not sent now"}
+    assert "the replay ended early: " in said
+    assert "6A84 not enough memory" in said
+
+
+def test_steps_are_asked_for_and_a_no_sends_nothing(
+    daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command is shown in words before; q ends it there and then."""
+    folder = test_card()
+    answers = iter(["", "q"])
+    monkeypatch.setattr("click.prompt", lambda *_text, **_how: next(answers))
+    status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--step")
+    assert status == 130
+    asked = ("SELECT", "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE", "GET DATA")
+    assert [name for name in asked if name in said] == ["SELECT", "INITIALIZE UPDATE"]
+    (plastic,) = worlds.plastics(folder)
+    assert not plastic.touched
+
+
+def test_after_all_that_follow_nothing_is_asked(
+    daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands are shown to the end."""
+    test_card()
+    answers = iter(["", "a"])
+    monkeypatch.setattr("click.prompt", lambda *_text, **_how: next(answers))
+    status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--step")
+    assert status == 0
+    assert said.count("STORE DATA") > 5
+
+
+def test_a_card_that_counts_is_never_written(
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+) -> None:
+    """The chip that carries a good card is known by its identity, whatever reader it is in."""
+    folder = test_card(seed=1)  # the seed of the encoder: the same chip
+    status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)
+    assert status == 1
+    assert "already carries the card of record" in said
+    assert "no job has used" in said
+    (plastic,) = worlds.plastics(folder)
+    assert not plastic.touched
+
+
+def test_wrong_keys_are_said_before_anything_is_sent(
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+) -> None:
+    """As on the floor, no EXTERNAL AUTHENTICATE goes out."""
+    test_card(wrong_keys=True)
+    status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)
+    assert status == 1
+    assert "card cryptogram does not verify" in said
+
+
+@pytest.mark.parametrize(
+    ("mode", "opened", "said"),
+    [("PRODUCTION", False, "production encoder desk1's"), ("TEST", True, "`bureau hold desk1` first")],
+)
+def test_a_reader_at_work_is_refused(
+    bureau: Bureau,
+    daemon: Daemon,
+    made: CardId,
+    typed: Typed,
+    test_card: Callable[..., Path],
+    mode: str,
+    opened: bool,
+    said: str,
+) -> None:
+    """One that production uses always, another while its encoder may take the card."""
+    test_card()
+    with bureau.plant.settings.stations_file.open("a") as stations:
+        stations.write(
+            f'\n[encoder.desk1]\nkind = "pcsc"\nproduct = "payment-scp02"\nstocks = ["{BLUE}"]\nmode = "{mode}"\n'
+            f'options = {{ reader = "{READER}", socket = "{daemon.socket}", stock = "{BLUE}" }}\n'
+        )
+    bureau.plant.__dict__.pop("encoders")
+    config = bureau.plant.encoder(EncoderId("desk1"))
+    encoders.start(bureau.plant.ledger, config.machine, bureau.plant.clock())
+    if opened:
+        encoders.open_line(bureau.plant.ledger, EncoderId("desk1"), ACTOR, bureau.plant.clock())
+    status, _out, err = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)
+    assert status == 1
+    assert said in err
+
+
+def test_a_production_card_is_refused(bureau: Bureau, daemon: Daemon, typed: Typed, tmp_path: Path) -> None:
+    """Before any reader is touched: there is no card in it."""
+    bureau.equip(Station(name="sim1", seed=1, blanks={BLUE: 1}))
+    bureau.take(standard_job(tmp_path / "job.xml", 2))
+    bureau.run()
+    card = next(card.card for card in bureau.cards(JobId(1)) if card.state == "good")
+    with bureau.plant.ledger.write("test", bureau.plant.clock()) as tx:
+        tx.connection.execute(update(jobs).values(mode="PRODUCTION"))
+    status, _out, said = typed("replay", str(card), "--reader", READER, "--socket", daemon.socket)
+    assert status == 1
+    assert "is a production card" in said
+    assert "Only test jobs are replayed" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("replay", "1", "--reader", "No Such"), "0 readers are called 'No Such'; there are: 'Virtual 1 00 00'"),
+        (("replay", "1", "--reader", "Virtual"), "2 readers are called 'Virtual'"),
+        (("replay", "1", "--reader", READER), "no card is in reader"),
+        (("replay", "99", "--reader", READER), "there is no card 99"),
+        (("replay", "1", "--reader", READER, "--attempt", "7"), "card 1 has no attempt 7"),
+    ],
+)
+def test_what_is_not_there_is_said(made: CardId, daemon: Daemon, typed: Typed, words: tuple[str, ...], said: str) -> None:
+    """With what there is."""
+    status, _out, err = typed(*words, "--socket", daemon.socket)
+    assert status in (1, 2)
+    assert said in err
