@@ -17,6 +17,7 @@ JobId = NewType("JobId", int)
 LotId = NewType("LotId", int)
 CardId = NewType("CardId", int)
 AttemptId = NewType("AttemptId", int)
+RequestId = NewType("RequestId", int)
 EncoderId = NewType("EncoderId", str)
 Pool = NewType("Pool", str)
 """Encoders of one pool take the same lots; the name is fit for a queue."""
@@ -90,6 +91,44 @@ class AttemptOutcome(StrEnum):
     UNKNOWN = "unknown"
     RETURNED = "returned"
     """Untouched, back to the stock."""
+
+
+class Cause(StrEnum):
+    """Who or what is to blame for a piece of plastic that isn't a good card."""
+
+    CARD = "card"
+    READER = "reader"
+    """The reader, the machine or the engine itself: what came between."""
+    DATA = "data"
+    KEY = "key"
+    OPERATOR = "operator"
+    """A card that shouldn't have been fed."""
+
+
+class Role(StrEnum):
+    """What an account is for; what each may do stands in one table, service.people.ROLES."""
+
+    OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
+    CUSTODIAN = "custodian"
+    AUDITOR = "auditor"
+
+
+class RequestState(StrEnum):
+    """What became of something that takes two people."""
+
+    OPEN = "open"
+    DONE = "done"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+
+
+class StockMove(StrEnum):
+    """How plastic moves: from outside into the vault, from there onto an encoder, and back."""
+
+    RECEIVE = "receive"
+    LOAD = "load"
+    UNLOAD = "unload"
 
 
 class EncoderState(StrEnum):
@@ -177,6 +216,8 @@ class LotHeader:
     """Card profiles that will do for every record of the lot."""
     common: tuple[CommonGroup, ...] = ()
     """What the lot says for all its cards, for the way back."""
+    protocols: tuple[str, ...] = ()
+    """What its cards can talk by those profiles, "T=0" or "T=1"; none where they don't say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +244,15 @@ class Batch:
     namespace: str
     envelope: Envelope | None
     jobs: tuple[JobHeader, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Who stopped a job, when and why."""
+
+    by: str
+    at: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

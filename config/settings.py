@@ -2,6 +2,8 @@
 
 import getpass
 import os
+import pwd
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +20,8 @@ class Settings:
 
     home: Path
     """BUREAU_HOME, default ~/.local/share/bureau: ledger, key store, worlds, audit trails, logs."""
-    ledger_url: str
-    """BUREAU_LEDGER_URL, default SQLite in the home."""
+    database_url: str
+    """BUREAU_DATABASE_URL, default SQLite in the home."""
     broker_url: str | None
     """BUREAU_BROKER_URL; without it `bureau up` starts a broker of its own and leaves its address in the home."""
     passphrase_file: Path | None
@@ -36,8 +38,16 @@ class Settings:
     """BUREAU_RETENTION_HOURS, default 72: how long after its audit trail a job's records and traces are kept."""
     encoder: str | None
     """BUREAU_ENCODER, set for each encoder's worker: which machine is its own."""
+    alert: str
+    """BUREAU_ALERT, default none: a command to run when something is held, failed or late: see bureau.service.alerts."""
+    approval: timedelta
+    """BUREAU_APPROVAL_HOURS, default 24: how long a request waits for the second person."""
     user: str
-    """BUREAU_USER, default the login name: who the audit log says it was."""
+    """BUREAU_USER, default the login name: who the audit log says it was, as long as there are no accounts."""
+    os_user: str
+    """Whose process this is, whatever the environment says: recorded beside the account that acts."""
+    account: str | None
+    """BUREAU_ACCOUNT: the account that acts where a command names none."""
 
     @property
     def keystore(self) -> Path:
@@ -86,7 +96,7 @@ def current() -> Settings:
         raise SettingsError(f"BUREAU_PLANT_TZ: {zone!r} is no time zone; write one such as Europe/Berlin") from unknown
     return Settings(
         home=home,
-        ledger_url=os.environ.get("BUREAU_LEDGER_URL") or f"sqlite:///{home / 'ledger.sqlite'}",
+        database_url=os.environ.get("BUREAU_DATABASE_URL") or f"sqlite:///{home / 'ledger.sqlite'}",
         broker_url=os.environ.get("BUREAU_BROKER_URL") or _own_broker(home),
         passphrase_file=Path(passphrase) if passphrase else None,
         stations_file=Path(os.environ.get("BUREAU_STATIONS") or home / "stations.toml"),
@@ -95,7 +105,11 @@ def current() -> Settings:
         stint=_seconds("BUREAU_STINT_SECONDS", 60),
         retention=_hours("BUREAU_RETENTION_HOURS", 72),
         encoder=os.environ.get("BUREAU_ENCODER") or None,
-        user=os.environ.get("BUREAU_USER") or getpass.getuser(),
+        alert=os.environ.get("BUREAU_ALERT") or "",
+        approval=_approval("BUREAU_APPROVAL_HOURS", 24),
+        user=_user("BUREAU_USER"),
+        os_user=_os_user(),
+        account=os.environ.get("BUREAU_ACCOUNT") or None,
     )
 
 
@@ -103,7 +117,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """Return this process's environment with *settings* written into it, for child processes."""
     written = {
         "BUREAU_HOME": str(settings.home),
-        "BUREAU_LEDGER_URL": settings.ledger_url,
+        "BUREAU_DATABASE_URL": settings.database_url,
         "BUREAU_BROKER_URL": settings.broker_url or "",
         "BUREAU_PASSPHRASE_FILE": str(settings.passphrase_file or ""),
         "BUREAU_STATIONS": str(settings.stations_file),
@@ -112,6 +126,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "BUREAU_STINT_SECONDS": str(settings.stint.total_seconds()),
         "BUREAU_RETENTION_HOURS": str(settings.retention / timedelta(hours=1)),
         "BUREAU_ENCODER": settings.encoder or "",
+        "BUREAU_ALERT": settings.alert,
+        "BUREAU_APPROVAL_HOURS": str(settings.approval / timedelta(hours=1)),
         "BUREAU_USER": settings.user,
     }
     return os.environ | written
@@ -139,6 +155,27 @@ def _hours(name: str, default: float) -> timedelta:
     if not 0 <= hours <= 24 * 366:
         raise SettingsError(f"{name}: {hours:g} is no number of hours from 0 to a year's")
     return timedelta(hours=hours)
+
+
+def _approval(name: str, default: float) -> timedelta:
+    wait = _hours(name, default)
+    if not wait:
+        raise SettingsError(f"{name}: nobody can approve anything within no time")
+    return wait
+
+
+def _user(name: str) -> str:
+    user = os.environ.get(name) or getpass.getuser()
+    if not re.fullmatch(r"[^\x00-\x1f()]{1,64}", user):  # an account's entries say "anna (os: root)"
+        raise SettingsError(f"{name}: {user!r} is no name; take up to 64 characters and no brackets")
+    return user
+
+
+def _os_user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's process may have a number only
+        return str(os.getuid())
 
 
 def _number(name: str, default: float) -> float:

@@ -74,6 +74,10 @@ class ReaderError(HardwareError):
     """The reader, what feeds it or pcscd fails; no command was sent. The message says what it waits for."""
 
 
+class WrongCard(HardwareError):  # noqa: N818 - what was fed
+    """Another card than the product's; nothing was sent to it."""
+
+
 class LostCard(HardwareError):  # noqa: N818 - the state of the plastic, as the floor calls it
     """The answer to a command is lost, so nobody knows whether the card carried it out."""
 

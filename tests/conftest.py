@@ -1,12 +1,21 @@
-"""What every test run says at its end."""
+"""What all tests share: a database server, and what a run says at its end."""
 
+from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
 
+from tests import servers
 from tests.hardware.vectors import Combination, combination, not_reproduced, simulator_only, without_handshake
 
 pytest_plugins = ("tests.e2e.counting",)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[servers.Cluster]:
+    """A PostgreSQL cluster for as long as the tests run."""
+    with servers.cluster() as made:
+        yield made
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -41,6 +41,6 @@ app.conf.update(
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
         name: {"task": f"workers.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
-        for name, seconds in (("feed", 15.0), ("reap", 5.0), ("purge", 60.0))
+        for name, seconds in (("feed", 15.0), ("reap", 5.0), ("purge", 60.0), ("alert", 5.0))
     },
 )

@@ -11,7 +11,7 @@ from celery import signals
 
 from bureau.ledger import encoders, reaping
 from bureau.models import EncoderId
-from bureau.service import operate, report
+from bureau.service import alerts, operate, report
 from bureau.service import stint as stints
 from config import logging
 from workers import lines, process, wake
@@ -71,6 +71,12 @@ def reap() -> None:
     for reaped in reaping.reap(plant().ledger, plant().clock()):
         log.warning("lease_reaped", card=reaped.card, encoder=reaped.encoder, state=reaped.now)
     operate.tell_lines(plant(), wake.line)
+
+
+@app.task
+def alert() -> None:
+    """Run the plant's command for what was held, failed or is late since the last time."""
+    alerts.alert(plant())
 
 
 @app.task

@@ -58,13 +58,13 @@ def _stations() -> Mapping[str, object]:
 def _make(plant: Plant, home: Path) -> None:
     with up.running(plant) as bureau:
         _take_in(plant, home)
-        bureau.start(list(plant.encoders), opened=True)
-        with Live(picture(plant.ledger), console=err, transient=True, auto_refresh=False) as live:
+        bureau.start(list(plant.encoders), opener=plant.settings.user)
+        with Live(picture(plant, plant.ledger), console=err, transient=True, auto_refresh=False) as live:
             told = 0
 
             def done() -> bool:
                 nonlocal told
-                live.update(picture(plant.ledger), refresh=True)
+                live.update(picture(plant, plant.ledger), refresh=True)
                 jobs = _jobs(plant)
                 if not err.is_terminal and _good(jobs) > told:
                     told = _good(jobs)
@@ -89,7 +89,7 @@ def _take_in(plant: Plant, home: Path) -> None:
 
 def _tell(plant: Plant) -> None:
     jobs = _jobs(plant)
-    listing(jobs_rows(jobs), json_=False, zone=plant.settings.plant, empty="")
+    listing(jobs_rows(jobs, plant.settings.plant), json_=False, zone=plant.settings.plant, empty="")
     good, records = _good(jobs), sum(job.records for job in jobs)
     with plant.ledger.read() as connection:
         made = ", ".join(f"{view.machine.encoder} {view.made}" for view in floor.list_encoders(connection))
@@ -154,7 +154,7 @@ def _settings(home: Path) -> Settings:
     return replace(
         settings.current(),
         home=home,
-        ledger_url=f"sqlite:///{home / 'ledger.sqlite'}",
+        database_url=f"sqlite:///{home / 'ledger.sqlite'}",
         broker_url=None,
         passphrase_file=home / "passphrase",
         stations_file=home / "stations.toml",

@@ -82,7 +82,7 @@ def _key_store(plant: Plant) -> Iterator[Finding]:
 
 
 def _ledger(plant: Plant) -> Iterator[Finding]:
-    migrated = Ledger(plant.settings.ledger_url).is_migrated()
+    migrated = Ledger(plant.settings.database_url).is_migrated()
     found = "up to date" if migrated else "not that of this version"
     yield Finding(part="ledger", well=migrated, found=found, mend="bureau migrate")
 
@@ -90,7 +90,7 @@ def _ledger(plant: Plant) -> Iterator[Finding]:
 def _clock(plant: Plant) -> Iterator[Finding]:
     """Compare with the newest audit entry, which can't lie in the future."""
     now = datetime.now(UTC)
-    ledger = Ledger(plant.settings.ledger_url)
+    ledger = Ledger(plant.settings.database_url)
     with ledger.read() as connection:
         newest = list(auditing.entries(connection, after=auditing.head(connection).number - 1))
     behind = max(((each.at - now).total_seconds() for each in newest), default=0.0)

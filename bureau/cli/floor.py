@@ -1,18 +1,23 @@
 """Commands about the floor: encoders, open, hold, watch."""
 
 import time
+from contextlib import suppress
 
 import click
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from bureau.cli import session
-from bureau.cli.output import as_json, listing, out, say
-from bureau.ledger import floor, views
+from bureau.cli import acting, session
+from bureau.cli.jobs import why_waits
+from bureau.cli.output import as_json, cell, listing, out, say
+from bureau.errors import NotAllowedError, NotFoundError
+from bureau.ledger import encoders, floor, views
 from bureau.ledger.ledger import Ledger
-from bureau.models import CardState, EncoderId
+from bureau.models import CardState, EncoderId, JobId
 from bureau.service import operate
+from bureau.service.people import Action
+from bureau.service.plant import Plant
 from hardware.trace.speed import Speed
 
 
@@ -36,8 +41,11 @@ def encoders_command(json_: bool) -> None:
                     "made": view.made if view else 0,
                     "product": machine.product,
                     "stocks": machine.stocks,
+                    "left": [f"{count} {stock}" for stock, count in view.left.items()] if view else (),
                     "environment": f"{machine.environment} {machine.version}",
+                    "can": [*machine.protocols, *(" ".join(each) for each in machine.interpreters)],
                     "mode": machine.mode,
+                    "stock_changes": view.stock_changes if view else 0,
                     "card_in_hand": view.in_hand if view else (),
                     "a_card_takes": _speed(view.speed) if view and view.speed else "",
                     "started": view.started_at if view else None,
@@ -56,47 +64,78 @@ def _speed(mean: Speed) -> str:
 
 
 @click.command("open")
-@click.argument("encoders", nargs=-1, required=True, metavar="ENCODER...")
-def open_command(encoders: tuple[str, ...]) -> None:
+@click.argument("names", nargs=-1, required=True, metavar="ENCODER...")
+@acting.acting
+def open_command(names: tuple[str, ...]) -> None:
     """Let each ENCODER take cards."""
     plant = session.plant()
+    actor = acting.actor(plant, Action.OPEN)
     tell, wake = session.tell(plant.settings), session.wake(plant.settings)
-    for name in encoders:
-        operate.open_line(plant, EncoderId(name), plant.settings.user, tell)
+    for name in names:
+        operate.open_line(plant, EncoderId(name), actor, tell)
         say(f"{name} is open")
     operate.wake_pools(plant, wake)
 
 
 @click.command("hold")
-@click.argument("encoders", nargs=-1, required=True, metavar="ENCODER...")
+@click.argument("names", nargs=-1, required=True, metavar="ENCODER|JOB...")
 @click.option("--reason", default="held by hand", show_default=True, help="What the next person should know.")
-def hold_command(encoders: tuple[str, ...], reason: str) -> None:
-    """Let each ENCODER finish its card and take no other."""
+@click.option("--encoder", "encoders_only", is_flag=True, help="The names are encoders', whatever jobs are called.")
+@acting.acting
+def hold_command(names: tuple[str, ...], reason: str, encoders_only: bool) -> None:
+    """Let each ENCODER or JOB end with the card in hand.
+
+    An encoder takes no other card, and no encoder takes another of the job; several at work on it finish theirs.
+    `bureau open` lets an encoder go on, `bureau release` a job.
+    """
     plant = session.plant()
-    tell = session.tell(plant.settings)
-    for name in encoders:
-        operate.hold_line(plant, EncoderId(name), reason, plant.settings.user, tell)
-        say(f"{name} is held")
+    actor = acting.actor(plant, Action.HOLD)
+    for each in [_named(plant.ledger, name, encoders_only=encoders_only) for name in names]:
+        if isinstance(each, str):
+            operate.hold_line(plant, each, reason, actor, session.tell(plant.settings))
+            say(f"{each} is held")
+            continue
+        for job in each:
+            operate.hold_job(plant, job, reason, actor)
+            say(f"job {job} is held; cards in hand are finished. Next: bureau release {job}")
+
+
+def _named(ledger: Ledger, name: str, *, encoders_only: bool) -> EncoderId | tuple[JobId, ...]:
+    """Return the encoder or the jobs that a person means; raises NotFoundError, NotAllowedError where it could be both."""
+    jobs: tuple[JobId, ...] = ()
+    with ledger.read() as connection:
+        machine = next((each.encoder for each in encoders.machines(connection) if each.encoder == name), None)
+        with suppress(NotFoundError):
+            jobs = () if encoders_only else views.find_jobs(connection, name)
+    if machine and jobs:
+        raise NotAllowedError(
+            f"{name} is an encoder and a job",
+            f"For the encoder: `bureau hold --encoder {name}`; for the job take its number or BatchID/JobID.",
+        )
+    if not machine and not jobs:
+        what = "encoder" if encoders_only else "encoder and no job"
+        raise NotFoundError(f"there is no {what} {name}", "See `bureau encoders` and `bureau jobs`.")
+    return machine or jobs
 
 
 @click.command("watch")
 @click.option("--once", is_flag=True, help="Print the picture once and end.")
 def watch_command(once: bool) -> None:
     """Watch jobs and encoders until Ctrl-C."""
-    ledger = session.reading()
+    plant, ledger = session.plant(), session.reading()
     if once:
-        out.print(picture(ledger))
+        out.print(picture(plant, ledger))
         return
-    with Live(picture(ledger), console=out, auto_refresh=False) as live:
+    with Live(picture(plant, ledger), console=out, auto_refresh=False) as live:
         while True:
             time.sleep(0.5)
-            live.update(picture(ledger), refresh=True)
+            live.update(picture(plant, ledger), refresh=True)
 
 
-def picture(ledger: Ledger) -> Group:
+def picture(plant: Plant, ledger: Ledger) -> Group:
     """Return how jobs and encoders stand now."""
     with ledger.read() as connection:
-        jobs, encoders = views.list_jobs(connection), floor.list_encoders(connection)
+        jobs, found = views.list_jobs(connection, now=plant.clock()), floor.list_encoders(connection)
     work = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for name in ("job", "batch", "state", "prio", "good", "open", "rejected", "suspect", "waits"):
         work.add_column(name, justify="right" if name in {"job", "prio", "good", "open", "rejected", "suspect"} else "left")
@@ -106,18 +145,15 @@ def picture(ledger: Ledger) -> Group:
             job.counts[each] for each in (CardState.READY, CardState.LEASED, CardState.WRITING, CardState.VERIFYING)
         )
         name, good = f"{job.batch_id}/{job.job_id}", f"{job.counts[CardState.GOOD]}/{job.records}"
-        waits = "; ".join(job.waits)
-        work.add_row(str(job.number), name, job.state, str(job.priority), good, str(under_way), *map(str, bad), waits)
+        waits = "; ".join([*(["late"] if job.late else []), *why_waits(job, plant.settings.plant)])
+        row = (job.number, name, job.state, job.priority, good, under_way, *bad, waits)
+        work.add_row(*(cell(str(each)) for each in row))
     machines = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("encoder", "state", "made", "stocks", "card in hand", "why"):
         machines.add_column(name)
-    for view in encoders:
-        machines.add_row(
-            view.machine.encoder,
-            view.machine.state,
-            str(view.made),
-            ", ".join(view.machine.stocks),
-            " ".join(view.in_hand),
-            view.reason or "",
-        )
+    for view in found:
+        machine = view.machine
+        stocks, in_hand = ", ".join(machine.stocks), " ".join(view.in_hand)
+        shown = (machine.encoder, machine.state, view.made, stocks, in_hand, view.reason or "")
+        machines.add_row(*(cell(str(each)) for each in shown))
     return Group(work, "", machines)

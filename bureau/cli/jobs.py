@@ -1,16 +1,19 @@
-"""Commands about jobs: submit, release, jobs, job, cards, report."""
+"""Commands about jobs: submit, release, priority, jobs, job, cards, report."""
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from pathlib import Path
 
 import click
 
-from bureau.cli import session
+from bureau.cli import acting, session
 from bureau.cli.output import Row, as_json, details, listing, note, progress, say
 from bureau.ledger import views
 from bureau.ledger.views import JobView, LotView
 from bureau.models import CardState
+from bureau.reasons import held
 from bureau.service import operate, report
+from bureau.service.people import Action
 from bureau.service.submit import submit
 from bureau.wording import counted
 
@@ -19,6 +22,7 @@ from bureau.wording import counted
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--issuer", help="Whose cards these are, where the file doesn't say (a bare CardCustomization, for one).")
 @click.option("--production", is_flag=True, help="The mode of jobs that name no key; otherwise the keys decide.")
+@acting.acting
 def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool) -> None:
     """Check issuers' FILES and take them in.
 
@@ -27,9 +31,10 @@ def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool
     A file with an error is refused whole, with every error it has, and nothing of it is kept.
     """
     plant = session.plant()
+    actor = acting.actor(plant, Action.SUBMIT)
     for file in files:
         with progress() as show:
-            jobs, found = submit(plant, file, issuer=issuer, production=production, actor=plant.settings.user, progress=show)
+            jobs, found = submit(plant, file, issuer=issuer, production=production, actor=actor, progress=show)
         for warning in found.warnings:
             note(f"warning: line {warning.line}, record {warning.record}: {warning.element}: {warning.message}")
         for name, cards in found.not_done.items():
@@ -41,29 +46,50 @@ def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool
 
 @click.command("release")
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@acting.acting
 def release_command(jobs: tuple[str, ...]) -> None:
     """Let encoders take the cards of each JOB.
 
     A JOB is its number, BatchID/JobID, or a BatchID for all jobs of that batch.
     """
     plant = session.plant()
+    actor = acting.actor(plant, Action.RELEASE)
     with plant.ledger.read() as connection:
         numbers = [number for name in jobs for number in views.find_jobs(connection, name)]
-    operate.release(plant, numbers, plant.settings.user, session.wake(plant.settings))
+    operate.release(plant, numbers, actor, session.wake(plant.settings))
     with plant.ledger.read() as connection:
         for view in views.list_jobs(connection, numbers):
             waits = f"; waits: {'; '.join(view.waits)}" if view.waits else ""
             say(f"job {view.number} {view.batch_id}/{view.job_id} released: {counted(view.records, 'card')}{waits}")
 
 
+@click.command("priority")
+@click.argument("job")
+@click.argument("level", type=click.IntRange(1, 3))
+@click.option("--reason", required=True, help="What the audit log shall say.")
+@acting.acting
+def priority_command(job: str, level: int, reason: str) -> None:
+    """Make JOB as urgent as LEVEL says, 1 the most, 3 the least.
+
+    The next claim goes by it; the audit trail still says what the issuer asked for.
+    """
+    plant = session.plant()
+    actor = acting.actor(plant, Action.PRIORITY)
+    with plant.ledger.read() as connection:
+        numbers = views.find_jobs(connection, job)
+    for number in numbers:
+        operate.set_priority(plant, number, level, reason, actor)
+        say(f"job {number} has priority {level}")
+
+
 @click.command("jobs")
 @as_json
 def jobs_command(json_: bool) -> None:
     """List all jobs: where their cards stand, why they wait."""
-    ledger = session.reading()
+    ledger, plant = session.reading(), session.plant()
+    zone = plant.settings.plant
     with ledger.read() as connection:
-        rows = jobs_rows(views.list_jobs(connection))
-    zone = session.plant().settings.plant
+        rows = jobs_rows(views.list_jobs(connection, now=plant.clock()), zone)
     listing(rows, json_=json_, zone=zone, empty="There are no jobs. Take a file in with `bureau submit FILE`.")
 
 
@@ -72,12 +98,22 @@ def jobs_command(json_: bool) -> None:
 @as_json
 def job_command(job: str, json_: bool) -> None:
     """Show one JOB and the balances of its lots."""
-    ledger, zone = session.reading(), session.plant().settings.plant
+    ledger, plant = session.reading(), session.plant()
+    zone = plant.settings.plant
     with ledger.read() as connection:
-        found = views.list_jobs(connection, views.find_jobs(connection, job))
+        found = views.list_jobs(connection, views.find_jobs(connection, job), now=plant.clock())
         lots = {view.number: [_lot(lot) for lot in views.list_lots(connection, view.number)] for view in found}
     rows = [
-        {**_row(view), "form": view.form, "file": view.file, "mode": view.mode, "remarks": view.remarks} for view in found
+        {
+            **_row(view, zone),
+            "asked_priority": view.asked,
+            "stock_changes": view.stock_changes,
+            "form": view.form,
+            "file": view.file,
+            "mode": view.mode,
+            "remarks": view.remarks,
+        }
+        for view in found
     ]
     if json_:
         whole = [{**row, "lots": lots[view.number]} for row, view in zip(rows, found, strict=True)]
@@ -104,7 +140,7 @@ def cards_command(job: str, json_: bool) -> None:
                 "encoder": card.encoder,
                 "plastics": [
                     f"{plastic.encoder}#{plastic.position or '?'} {plastic.outcome}"
-                    + (f" ({plastic.cause})" if plastic.cause else "")
+                    + (f" ({f'{plastic.code}: ' if plastic.code else ''}{plastic.cause})" if plastic.cause else "")
                     + (f" in {(plastic.speed.card + plastic.speed.host) / 1000:.0f} ms" if plastic.speed else "")
                     for plastic in views.list_attempts(connection, card.card)
                 ],
@@ -119,22 +155,29 @@ def cards_command(job: str, json_: bool) -> None:
 @click.command("report")
 @click.argument("job")
 @click.option("--interim", is_flag=True, help="Write how things stand now, before the batch has closed.")
+@acting.acting
 def report_command(job: str, interim: bool) -> None:
     """Write the audit trail of JOB's batch, say where it is."""
     plant = session.plant()
+    actor = acting.actor(plant, Action.REPORT)
     with plant.ledger.read() as connection:
         batches = dict.fromkeys(view.batch for view in views.list_jobs(connection, views.find_jobs(connection, job)))
     for batch in batches:
-        for path in report.write(plant, batch, interim=interim):
+        for path in report.hand_out(plant, batch, actor, interim=interim):
             say(str(path))
 
 
-def jobs_rows(found: Sequence[JobView]) -> list[Row]:
+def jobs_rows(found: Sequence[JobView], zone: tzinfo) -> list[Row]:
     """Return jobs as the rows of a listing."""
-    return [_row(view) for view in found]
+    return [_row(view, zone) for view in found]
 
 
-def _row(view: JobView) -> dict[str, object]:
+def why_waits(view: JobView, zone: tzinfo) -> list[str]:
+    """Return why cards of a job aren't made."""
+    return [*([held(view.hold, zone)] if view.hold else []), *view.waits]
+
+
+def _row(view: JobView, zone: tzinfo) -> dict[str, object]:
     states = {state.value: view.counts[state] for state in CardState if view.counts[state]}
     return {
         "job": view.number,
@@ -143,9 +186,10 @@ def _row(view: JobView) -> dict[str, object]:
         "state": view.state,
         "priority": view.priority,
         "due": view.due,
+        "late": view.late,
         "records": view.records,
         "cards": [f"{count} {state}" for state, count in states.items()],
-        "waits": view.waits,
+        "waits": why_waits(view, zone),
     }
 
 

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 Row = Mapping[str, object]
 
@@ -34,7 +35,7 @@ def listing(rows: Sequence[Row], *, json_: bool, zone: ZoneInfo, empty: str) -> 
     for name, value in rows[0].items():
         table.add_column(name.replace("_", " "), justify="right" if isinstance(value, int) else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value, zone) for value in row.values()))
+        table.add_row(*(cell(_cell(value, zone)) for value in row.values()))
     out.print(table)
 
 
@@ -43,17 +44,27 @@ def details(row: Row, *, zone: ZoneInfo) -> None:
     width = max(map(len, row))
     for name, value in row.items():
         if value not in (None, "", ()):
-            out.print(f"{name.replace('_', ' '):{width}}  {_cell(value, zone)}", markup=False)
+            say(f"{name.replace('_', ' '):{width}}  {_cell(value, zone)}")
 
 
 def say(text: str) -> None:
     """Print one line of result."""
-    out.print(text, markup=False)
+    out.print(_printable(text), markup=False)
 
 
 def note(text: str) -> None:
     """Print one line about what is going on, on standard error."""
-    err.print(text, markup=False)
+    err.print(_printable(text), markup=False)
+
+
+def cell(text: str) -> Text:
+    """Return *text* for a table, in which brackets are brackets."""
+    return Text(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Return *text* without what would move a terminal's cursor: cards and readers say what they like."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
 
 
 @contextmanager
@@ -72,8 +83,10 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _cell(value: object, zone: ZoneInfo) -> str:
-    if value is None:
+    if value is None or value is False:
         return ""
+    if value is True:
+        return "yes"
     if isinstance(value, datetime):
         return value.astimezone(zone).strftime("%Y-%m-%d %H:%M")
     if isinstance(value, list | tuple):

@@ -24,7 +24,7 @@ def plant() -> Plant:
 
 def reading() -> Ledger:
     """Return the ledger for a listing, which needs no key store; raises BureauError."""
-    return Ledger(plant().settings.ledger_url)
+    return Ledger(plant().settings.database_url)
 
 
 def tell(now: Settings) -> Tell:

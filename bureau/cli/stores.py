@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from bureau.cli import session
+from bureau.cli import acting, session
 from bureau.cli.output import as_json, listing, note, say
 from bureau.errors import BureauError
 from bureau.ledger import auditing, backup, profiles
 from bureau.service import register
+from bureau.service.people import Action
 from bureau.service.plant import Plant, passphrase
 from config import settings
 from hardware.keystores import Algorithm, KeyId, KeyInfo, Mode, Purpose
@@ -45,20 +46,22 @@ def profiles_command(ctx: click.Context, json_: bool) -> None:
     "--code", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The load file profile's CAP file."
 )
 @click.option("--shipped", is_flag=True, help="Add the profiles that come with the engine, which the sample files name.")
+@acting.acting
 def add(file: Path | None, code: Path | None, shipped: bool) -> None:
     """Register the profiles of FILE (systems-profiles XML).
 
     A version never changes; jobs pin the content that they were submitted with.
     """
-    plant = session.plant()
-    if shipped:
-        register.add_shipped(plant, plant.settings.user)
-        say("the shipped profiles are registered")
-    if file is not None:
-        for pin in register.add_profiles(plant, file.read_bytes(), code.read_bytes() if code else None, plant.settings.user):
-            say(f"{pin.kind} {pin.unique_id} version {pin.version} is registered, hash {pin.digest[:16]}")
     if file is None and not shipped:
         raise click.UsageError("name a FILE, or --shipped")
+    plant = session.plant()
+    actor = acting.actor(plant, Action.PROFILES)
+    if shipped:
+        register.add_shipped(plant, actor)
+        say("the shipped profiles are registered")
+    if file is not None:
+        for pin in register.add_profiles(plant, file.read_bytes(), code.read_bytes() if code else None, actor):
+            say(f"{pin.kind} {pin.unique_id} version {pin.version} is registered, hash {pin.digest[:16]}")
 
 
 @click.group("keys", invoke_without_command=True)
@@ -94,9 +97,11 @@ def keys_command(ctx: click.Context, json_: bool) -> None:
 @click.option("--algorithm", required=True, type=click.Choice([each.value for each in Algorithm]))
 @click.option("--mode", required=True, type=click.Choice([each.value for each in Mode]))
 @click.option("--fd", type=int, help="Read the key in hex from this file descriptor instead of the terminal.")
+@acting.acting
 def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd: int | None) -> None:
     """Import the key of UniqueID KEY_ID (hex) and show its check value, to be compared with the one on paper."""
     plant = session.plant()
+    actor = acting.actor(plant, Action.KEYS)
     try:
         value = bytes.fromhex(_typed() if fd is None else _handed(fd))
     except ValueError:  # a key in binary is no text at all
@@ -109,7 +114,7 @@ def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd:
         algorithm=Algorithm(algorithm),
         mode=Mode(mode),
     )
-    _tell(register.import_key(plant, entry, plant.settings.user))
+    _tell(register.import_key(plant, entry, actor))
 
 
 def _typed() -> str:
@@ -122,10 +127,11 @@ def _handed(fd: int) -> str:
 
 
 @keys_command.command("import-test")
+@acting.acting
 def import_test() -> None:
     """Import the public test keys that the sample files use."""
     plant = session.plant()
-    for info in register.import_test_keys(plant, plant.settings.user):
+    for info in register.import_test_keys(plant, acting.actor(plant, Action.KEYS)):
         _tell(info)
 
 
@@ -165,6 +171,7 @@ def migrate_command() -> None:
 
 @click.command("backup")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@acting.acting
 def backup_command(directory: Path) -> None:
     """Copy ledger, key store and trails into DIRECTORY.
 
@@ -172,12 +179,15 @@ def backup_command(directory: Path) -> None:
 
     The passphrase isn't copied: without it no record and no key in the copy can be read.
     """
-    now = session.plant().settings
+    plant = session.plant()
+    actor, now = acting.actor(plant, Action.BACKUP), plant.settings
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    backup.copy(now.ledger_url, directory / "ledger.sqlite")
+    backup.copy(now.database_url, directory / "ledger.sqlite")
     for file in (now.keystore, now.stations_file):
         if file.exists():
             shutil.copy2(file, directory / file.name)
     if now.trails.exists():
         shutil.copytree(now.trails, directory / now.trails.name, dirs_exist_ok=True)
+    with plant.ledger.write(actor, plant.clock()) as change:
+        change.record("back up", f"directory {directory}")
     say(f"copied to {directory}; the passphrase isn't among it: keep it elsewhere")

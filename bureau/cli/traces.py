@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 import click
 
-from bureau.cli import session
+from bureau.cli import acting, session
 from bureau.cli.output import as_json, listing, note, say
 from bureau.errors import BureauError
 from bureau.ledger import traces, views
 from bureau.ledger.traces import Kept
 from bureau.service import replay
+from bureau.service.people import Action
 from bureau.service.plant import Plant
 from bureau.service.replay import Replay
+from bureau.wording import counted
 from hardware.encoders.pcsc.desk import called, desk
+from hardware.errors import HardwareError
 from hardware.iso7816 import Command
 from hardware.trace import Exchange, Trace, words
 from hardware.trace.capture import capture
@@ -50,14 +54,14 @@ def trace_command(card: str, attempt: int | None, file: Path | None) -> None:
     said = f"{plastic.outcome}" + (f": {plastic.cause}" if plastic.cause else "")
     say(f"card {record.card} (CRN {record.crn}), attempt {kept.number} on {plastic.encoder}#{plastic.position}, {said}")
     for line in words.lines(found):
-        say(line)
+        click.echo(line)
     say(f"in all: {speed(found)}")
 
 
 def _export(found: Trace, file: Path) -> None:
-    if file.suffix == ".jsonl":
+    if file.suffix.lower() == ".jsonl":
         file.write_text("".join(line + "\n" for line in dump(found, masked=True)), "utf-8")
-    elif file.suffix == ".pcap":
+    elif file.suffix.lower() == ".pcap":
         file.write_bytes(capture(found))
     else:
         raise click.BadParameter(f"{file.name} must end in .jsonl or .pcap", param_hint="--export")
@@ -71,6 +75,7 @@ def _export(found: Trace, file: Path) -> None:
 @click.option("--dry-run", is_flag=True, help="Open the channel, show the plan and stop; the card isn't changed.")
 @click.option("--step", is_flag=True, help="Show each command before it is sent, and ask.")
 @as_json
+@acting.acting
 def replay_command(card: str, attempt: int | None, reader: str, socket: str, dry_run: bool, step: bool, json_: bool) -> None:
     """Make a CARD once more, on a test card, and compare.
 
@@ -79,30 +84,45 @@ def replay_command(card: str, attempt: int | None, reader: str, socket: str, dry
     has used.
     """
     plant = session.plant()
+    actor = acting.actor(plant, Action.REPLAY)
     kept = _kept(plant, card, attempt)
     then = replay.recorded(plant, kept)
     name = called(reader, socket)
-    replay.refuse(plant, kept.record, name, socket)
+    replay.refuse(plant, kept.record, name)
     with desk(name, socket) as test_card:
-        again = Replay(plant, kept, test_card, then, _asking() if step else lambda _command: None)
+        again = Replay(plant, kept, test_card, then, actor, **_stepping(asks=step))
         note(f"a test card of {again.product.name} is in reader {name}")
-        plan = again.plan()
-        note(f"the plan ({len(plan.steps)} steps):")
-        for planned in plan.steps or ("nothing is to be done",):
-            note(f"  {planned}")
-        if dry_run:
-            return
-        now = again.make()
-    rows = [_row(number, pair) for number, pair in enumerate(compare(then, now.trace), start=1)]
+        early = _early(again, dry_run=dry_run)
+    if dry_run and not early:
+        return
+    now = again.trace()
+    rows = [_row(number, pair) for number, pair in enumerate(compare(then, now), start=1)]
     listing(rows, json_=json_, zone=plant.settings.plant, empty="Nothing was sent.")
     note(f"then: {speed(then)}")
-    note(f"now:  {speed(now.trace)}")
-    if now.fault:
-        raise BureauError(f"the replay ended early: {now.fault}")
+    note(f"now:  {speed(now)}{', your answers included' if step else ''}")
+    if early:
+        half = "; the test card may be half written" if again.begun else ""
+        raise BureauError(f"the replay ended early: {early}{half}")
     differing = sum(bool(row["differs"]) for row in rows)
     note(
         f"{differing} of {len(rows)} commands differ" if differing else "every command and status word is the recorded one's"
     )
+
+
+def _early(again: Replay, *, dry_run: bool) -> str:
+    """Show the plan and carry it out; return why that ended early, if it did."""
+    try:
+        plan = again.plan()
+        note(f"the plan ({counted(len(plan.steps), 'step')}):")
+        for planned in plan.steps or ("nothing is to be done",):
+            note(f"  {planned}")
+        if not dry_run:
+            again.make()
+    except HardwareError as fault:
+        return str(fault)
+    except (click.Abort, KeyboardInterrupt):
+        return "stopped by hand"
+    return ""
 
 
 def _kept(plant: Plant, card: str, attempt: int | None) -> Kept:
@@ -110,24 +130,44 @@ def _kept(plant: Plant, card: str, attempt: int | None) -> Kept:
         return traces.kept(connection, views.find_card(connection, card), attempt)
 
 
-def _asking() -> Callable[[Command], None]:
-    """Return what shows a command and asks whether to send it; raises click.Abort for no."""
-    asks, begun = True, NOTHING
+class _Stepping(TypedDict):
+    step: Callable[[Command], None]
+    seen: Callable[[Exchange], None]
 
-    def ask(command: Command) -> None:
+
+def _stepping(*, asks: bool) -> _Stepping:
+    """Return what shows each command and asks whether to send it, and what shows each answer; both silent unless *asks*."""
+    if not asks:
+        return {"step": lambda _command: None, "seen": lambda _exchange: None}
+    begun = NOTHING
+
+    def step(command: Command) -> None:
         nonlocal asks, begun
         for line in words.command_lines(command, begun):
             note(line)
         begun = after(begun, command)
-        if asks:
-            answer = click.prompt(
-                "send it (Enter), all that follow (a), or stop (q)?", default="", show_default=False, err=True
-            )
-            if answer == "q":
-                raise click.Abort
-            asks = answer != "a"
+        asks = asks and not _all_that_follow()
 
-    return ask
+    def seen(exchange: Exchange) -> None:
+        for line in words.answer_lines(exchange):
+            note(line)
+
+    return {"step": step, "seen": seen}
+
+
+def _all_that_follow() -> bool:
+    """Ask whether to send a command, and return whether to ask no more; raises click.Abort for no."""
+    while True:
+        answer = click.prompt("send it (Enter), all that follow (a), or stop (q)?", default="", show_default=False, err=True)
+        match answer.strip().lower():
+            case "":
+                return False
+            case "a":
+                return True
+            case "q":
+                raise click.Abort
+            case _:
+                note("Enter, a or q; nothing is sent for anything else")
 
 
 def _row(number: int, pair: Pair) -> dict[str, object]:

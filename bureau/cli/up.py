@@ -12,12 +12,13 @@ from typing import Final
 
 import click
 
-from bureau.cli import session
+from bureau.cli import acting, session
 from bureau.cli.output import note
 from bureau.errors import BureauError, NotAllowedError
 from bureau.ledger import floor
 from bureau.models import EncoderId, EncoderState
 from bureau.service import operate
+from bureau.service.people import Action
 from bureau.service.plant import Plant
 from workers.broker import Broker, broker
 from workers.supervisor import Supervisor, signals_caught
@@ -30,6 +31,7 @@ START_SECONDS: Final = 60.0
 @click.command("up")
 @click.option("--open", "open_", is_flag=True, help="Open the line of every encoder; otherwise they start held.")
 @click.argument("encoders", nargs=-1, metavar="[ENCODER...]")
+@acting.acting
 def up_command(open_: bool, encoders: tuple[str, ...]) -> None:
     """Run the bureau until Ctrl-C.
 
@@ -41,8 +43,9 @@ def up_command(open_: bool, encoders: tuple[str, ...]) -> None:
     names = [plant.encoder(EncoderId(name)).machine.encoder for name in encoders] or list(plant.encoders)
     if not names:
         raise BureauError(f"{plant.settings.stations_file} names no encoder", "config/demo/stations.toml shows how.")
+    opener = acting.actor(plant, Action.OPEN) if open_ else None
     with running(plant) as bureau:
-        bureau.start(names, opened=open_)
+        bureau.start(names, opener=opener)
         bureau.keep(on_ready=lambda: note(_welcome(names, opened=open_)))
 
 
@@ -60,13 +63,14 @@ class Bureau:
     supervisor: Supervisor
     broker: Broker | None
     caught: list[int]
-    opened: bool = False
+    opener: str | None = None
+    """Who opens the lines of the encoders, if anyone does."""
     missing: set[EncoderId] = field(default_factory=set)
     since: datetime = datetime.min
 
-    def start(self, names: Sequence[EncoderId], *, opened: bool) -> None:
-        """Start the workers of *names*; keep() opens their lines if they are to be *opened*."""
-        self.since, self.missing, self.opened = self.plant.clock(), set(names), opened
+    def start(self, names: Sequence[EncoderId], *, opener: str | None) -> None:
+        """Start the workers of *names*; keep() opens their lines where there is an *opener*."""
+        self.since, self.missing, self.opener = self.plant.clock(), set(names), opener
         self.supervisor.start(names)
 
     def keep(self, *, on_ready: Callable[[], None] = lambda: None, done: Callable[[], bool] = lambda: False) -> None:
@@ -94,8 +98,8 @@ class Bureau:
         while self.missing and not self.caught:
             up = self.missing & _started(self.plant, self.since)
             self.missing -= up
-            if up and self.opened:
-                _open(self, up)
+            if up and self.opener is not None:
+                _open(self, up, self.opener)
             if time.monotonic() > deadline:
                 logs = self.plant.settings.logs
                 note(f"not started within {START_SECONDS:.0f} s: {', '.join(sorted(self.missing))}; see {logs}")
@@ -144,14 +148,14 @@ def _started(plant: Plant, since: datetime) -> set[EncoderId]:
         return {view.machine.encoder for view in floor.list_encoders(connection) if view.started_at >= since}
 
 
-def _open(bureau: Bureau, names: set[EncoderId]) -> None:
+def _open(bureau: Bureau, names: set[EncoderId], actor: str) -> None:
     """Open the lines of *names* and wake them: what a broker forgot, the ledger knows."""
     settings, plant = bureau.supervisor.settings, bureau.plant
     tell, wake = session.tell(settings), session.wake(settings)
     with plant.ledger.read() as connection:
         held = {view.machine.encoder for view in floor.list_encoders(connection) if view.machine.state is EncoderState.HELD}
     for name in sorted(names & held):
-        operate.open_line(plant, name, plant.settings.user, tell)
+        operate.open_line(plant, name, actor, tell)
     operate.wake_pools(plant, wake)
 
 

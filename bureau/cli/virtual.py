@@ -19,6 +19,8 @@ from hardware.encoders.pcsc.reader import Reader
 from hardware.sim import blank
 
 STOCK: Final = "BLANK"
+SEED: Final = 7000
+"""Far from the seeds that encoders are given, for a chip of the same seed is the same chip."""
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -68,7 +70,7 @@ def simulate_command(product: str, count: int) -> None:
         raise NotFoundError(f"there is no simulated blank of {product!r}", "payment-scp02 is one.") from unknown
     with daemon(count) as cards, tempfile.TemporaryDirectory() as worlds:
         for number in range(1, count + 1):
-            options = {"blank": product, "blanks": {STOCK: 1}, "seed": number}
+            options = {"blank": product, "blanks": {STOCK: 1}, "seed": SEED + number}
             feeder = Simulated(cards.put(number, f"reader{number}", Path(worlds), options))
             feeder.feed(STOCK)
             feeder.close()

@@ -118,6 +118,7 @@ def _lot(draft: LotDraft, lot: Lot, defaults: Defaults, shelf: Shelf) -> LotHead
         required_date=required,
         due=None if required is None else due(required, defaults.plant),
         profiles=lot.profiles,
+        protocols=_protocols(lot, shelf),
         common=() if draft.common is None else commons.structure(draft.common.root),
     )
 
@@ -128,6 +129,7 @@ def _bare(lot: Lot, identifier: str, defaults: Defaults, shelf: Shelf) -> JobHea
     header = LotHeader(
         generation_date="", card_product="", card_product_version="", issuer_name=defaults.issuer or "",
         record_count=lot.cards, stock=_stock(lot, shelf), required_date=None, due=None, profiles=lot.profiles,
+        protocols=_protocols(lot, shelf),
     )  # fmt: skip
     environment = Environment(
         name=product.environment if product else "", version=product.environment_version if product else "",
@@ -142,3 +144,9 @@ def _bare(lot: Lot, identifier: str, defaults: Defaults, shelf: Shelf) -> JobHea
 def _stock(lot: Lot, shelf: Shelf) -> str:
     card = shelf.card(lot.profiles[0])
     return (card.stock if card is not None else None) or ""
+
+
+def _protocols(lot: Lot, shelf: Shelf) -> tuple[str, ...]:
+    """Return what the cards of *lot* talk; nothing, which is anything, where a profile that will do doesn't say."""
+    said = [card.protocols if (card := shelf.card(profile)) else () for profile in lot.profiles]
+    return tuple(dict.fromkeys(each for protocols in said for each in protocols)) if all(said) else ()

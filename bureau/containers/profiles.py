@@ -70,6 +70,8 @@ GRAMMAR: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "Revision": (("Version", "Date", "Time", "By", "Digest"), ()),
 }  # fmt: skip
 """Of each element the attributes and the children that must be there."""
+CONTACT: Final = {"T0": "T=0", "T1": "T=1", "T14": "T=14"}
+"""What the @Type of a contact Protocol is called elsewhere."""
 PRIVILEGES: Final = {
     "SecurityDomain": 0x800000, "DAPVerification": 0xC00000, "DelegatedManagement": 0xA00000,
     "CardManagerLock": 0x100000, "CardLock": 0x100000, "CardTerminate": 0x080000,
@@ -239,6 +241,7 @@ def _card(read: _Reader, node: Node) -> CardProfile:
             for file in load_files
         ),
         applications=tuple(_instance(read, application) for application in applications),
+        protocols=tuple(dict.fromkeys(CONTACT.get(kind, kind) for each in protocols if (kind := each.get("Type")))),
     )
 
 

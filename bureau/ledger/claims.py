@@ -4,30 +4,30 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from bureau import scheduling
 from bureau.errors import NotAllowedError
-from bureau.ledger import closing, encoders, moves
+from bureau.ledger import book, closing, encoders, moves, queue
 from bureau.ledger.ledger import Ledger, Transaction
-from bureau.ledger.rows import open_lot, pins, result_json
-from bureau.ledger.schema import UNWRITTEN, attempts, batches, cards, jobs, lots
+from bureau.ledger.rows import AnyRow, pins, result_json
+from bureau.ledger.schema import attempts, batches, cards, jobs
 from bureau.models import (
     AttemptId,
     AttemptOutcome,
     BatchId,
     CardId,
     CardState,
+    Cause,
     EncoderId,
     EncoderState,
     JobId,
-    JobState,
     LotId,
     ReachedAid,
     Recording,
     SealedCard,
     StepResult,
 )
+from bureau.scheduling import OpenLot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +48,6 @@ class Claim(SealedCard):
     stock: str
 
 
-_READY = (cards.c.state == CardState.READY.value) & (cards.c.returns < UNWRITTEN)
-
-
-def open_lots(connection: Connection) -> list[scheduling.OpenLot]:
-    """Return the released lots that have a card to claim."""
-    has_card = exists().where(cards.c.lot_id == lots.c.id, _READY)
-    wanted = select(lots, *(jobs.c[name] for name in _JOB)).join(jobs, lots.c.job_id == jobs.c.id)
-    rows = connection.execute(wanted.where(jobs.c.state == JobState.RELEASED.value, lots.c.closed_at.is_(None), has_card))
-    return [open_lot(row) for row in rows]
-
-
-_JOB = (
-    "priority",
-    "environment",
-    "environment_version",
-    "preference",
-    "interpreter_support",
-    "interpreter_type",
-    "interpreter_version",
-    "mode",
-)
-
-
 def claim(
     ledger: Ledger, encoder: EncoderId, now: datetime, lease: timedelta, *, stocks: Collection[str] | None = None
 ) -> Claim | None:
@@ -78,25 +55,39 @@ def claim(
 
     stocks: those of its stocks that it has blanks of, if not all. Raises NotFoundError for an encoder that never started.
     """
-    with ledger.write(encoder, now) as tx:
-        machine = encoders.machine(tx.connection, encoder)
-        if machine.state is not EncoderState.OPEN:
+    with ledger.write(encoder, now, alone=False) as tx:
+        line = encoders.line(tx.connection, encoder)
+        if line.machine.state is not EncoderState.OPEN:
             return None
         if stocks is not None:
-            machine = replace(machine, stocks=tuple(stock for stock in machine.stocks if stock in stocks))
-        best = scheduling.ranked(open_lots(tx.connection), machine)
-        return _take(tx, best[0], encoder, lease) if best else None
+            loaded = tuple(stock for stock in line.machine.stocks if stock in stocks)
+            line = replace(line, machine=replace(line.machine, stocks=loaded))
+        passed = set[LotId]()
+        while (choice := queue.choose(tx.connection, line, now, passed)) is not None:
+            card = _next_card(tx, choice.lot)
+            booked = None if card is None else book.draw(tx, encoder, choice.lot.stock)
+            if card is not None and booked is not None:
+                queue.take_turn(tx, line, choice)
+                return _take(tx, card, choice.lot, encoder, lease, booked=booked)
+            passed.add(choice.lot.lot)
+        return None
 
 
-def _take(tx: Transaction, lot: scheduling.OpenLot, encoder: EncoderId, lease: timedelta) -> Claim:
-    card = tx.connection.execute(
+def _next_card(tx: Transaction, lot: OpenLot) -> AnyRow | None:
+    """Lock and return the next card of *lot* that nobody else is claiming at this moment; None where there is none left."""
+    free = (
         select(cards, batches.c.id.label("batch_id"), jobs.c.wrapped_data_key)
         .join(jobs, cards.c.job_id == jobs.c.id)
         .join(batches, jobs.c.batch_id == batches.c.id)
-        .where(cards.c.lot_id == lot.lot, _READY)
+        .where(cards.c.lot_id == lot.lot, queue.CLAIMABLE)
         .order_by(cards.c.position)
         .limit(1)
-    ).one()
+        .with_for_update(of=cards, skip_locked=True)
+    )
+    return tx.connection.execute(free).one_or_none()
+
+
+def _take(tx: Transaction, card: AnyRow, lot: OpenLot, encoder: EncoderId, lease: timedelta, *, booked: bool) -> Claim:
     fence, until = card.fence + 1, tx.at + lease
     moves.move(tx, card, CardState.LEASED, "claim", fence=fence, lease_until=until, encoder=encoder)
     attempt = tx.connection.execute(
@@ -106,6 +97,7 @@ def _take(tx: Transaction, lot: scheduling.OpenLot, encoder: EncoderId, lease: t
             fence=fence,
             outcome=AttemptOutcome.OPEN.value,
             started_at=tx.at,
+            booked=booked,
             result={},
         )
     ).inserted_primary_key
@@ -136,11 +128,12 @@ def unclaim(ledger: Ledger, claim: Claim, now: datetime, *, fault: str | None = 
 
     fault: why the record itself can't be made; like one that comes back unwritten, it isn't claimed again after three.
     """
-    with ledger.write(claim.encoder, now) as tx:
+    with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.move(tx, row, CardState.READY, "unclaim", returns=row.returns + bool(fault))
         if fault:
             tx.record("fault", f"card {claim.card}", crn=row.crn, cause=fault)
+        book.put_back(tx, claim.attempt, claim.lot)
         tx.connection.execute(delete(attempts).where(moves.the_open_attempt(claim.card, claim.fence)))
 
 
@@ -152,6 +145,7 @@ def give_back(
     now: datetime,
     *,
     outcome: AttemptOutcome = AttemptOutcome.RETURNED,
+    code: Cause | None = None,
     strike: bool = False,
     hold: bool = False,
     forgive: bool = False,
@@ -164,10 +158,10 @@ def give_back(
     """
     if outcome not in moves.ENDS[CardState.READY]:
         raise NotAllowedError(f"a record doesn't go back with its blank {outcome}")
-    with ledger.write(claim.encoder, now) as tx:
+    with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.move(tx, row, CardState.READY, "give back", returns=row.returns + 1)
-        moves.end_attempt(tx, row, outcome, cause, now, recording, position=position)
+        moves.end_attempt(tx, row, outcome, cause, now, recording, cause_code=code, position=position)
         if strike:
             encoders.strike_in(tx, claim.encoder, cause)
         if hold:
@@ -177,14 +171,22 @@ def give_back(
 
 
 def abandon(
-    ledger: Ledger, claim: Claim, cause: str, position: int | None, now: datetime, recording: Recording | None = None
+    ledger: Ledger,
+    claim: Claim,
+    cause: str,
+    position: int | None,
+    now: datetime,
+    recording: Recording | None = None,
+    *,
+    code: Cause | None = None,
 ) -> AttemptOutcome:
     """End what is still open of a claim that can't go on, and return what the ledger says of its plastic.
 
     An unwritten blank is returned; a card that may have been written is suspect. What ended before stays as it is, also
     where the news of its end was lost.
     """
-    with ledger.write(claim.encoder, now) as tx:
+    with ledger.write(claim.encoder, now, alone=False) as tx:
+        moves.card_row(tx, claim.card)  # waits for a change whose maker lost his connection but that is still being made
         this = (attempts.c.card_id == claim.card) & (attempts.c.fence == claim.fence)
         said = tx.connection.execute(select(attempts.c.outcome).where(this)).scalar_one_or_none()
         if said != AttemptOutcome.OPEN:
@@ -192,10 +194,10 @@ def abandon(
         row = moves.in_hand(tx, claim.card, claim.fence)
         if row.state == CardState.LEASED:
             moves.move(tx, row, CardState.READY, "give back", returns=row.returns + 1)
-            moves.end_attempt(tx, row, AttemptOutcome.RETURNED, cause, now, recording, position=position)
+            moves.end_attempt(tx, row, AttemptOutcome.RETURNED, cause, now, recording, cause_code=code, position=position)
             return AttemptOutcome.RETURNED
         moves.move(tx, row, CardState.SUSPECT, "settle")
-        moves.end_attempt(tx, row, AttemptOutcome.UNKNOWN, cause, now, recording)
+        moves.end_attempt(tx, row, AttemptOutcome.UNKNOWN, cause, now, recording, cause_code=code)
         return AttemptOutcome.UNKNOWN
 
 
@@ -206,7 +208,7 @@ def mute(ledger: Ledger, claim: Claim, cause: str, position: int | None, now: da
 
 def extend(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> None:
     """Let the lease end *lease* from *now*; raises FenceError, also for a lease that ended before anything was written."""
-    with ledger.write(claim.encoder, now) as tx:
+    with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         if row.state == CardState.LEASED:
             moves.alive(row, now)
@@ -224,18 +226,17 @@ def begin_writing(
 ) -> None:
     """Commit that the chip is about to be changed: call it before the first command that does.
 
-    identity: upper-case hex, or empty for a chip that has none. A channel that could be opened clears the encoder's strikes.
-    Raises NotAllowedError for a chip that carries a good card or whose fate is open, and for a record that has a good card;
-    FenceError for a lease that is over, by fence or by time.
+    identity: upper-case hex, or empty for a chip that has none. Raises NotAllowedError for a chip that carries a good card
+    or whose fate is open, and for a record that has a good card; FenceError for a lease that is over, by fence or by time.
     """
-    with ledger.write(claim.encoder, now) as tx:
+    with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.alive(row, now)
+        tx.lock_name(f"chip {identity_type} {identity}")
         _refuse_second_good(tx, claim, identity_type, identity)
         moves.move(tx, row, CardState.WRITING, "begin writing", lease_until=now + lease)
         values = {"identity_type": identity_type, "identity": identity, "position": position, "writing_at": now}
         tx.connection.execute(update(attempts).where(moves.the_open_attempt(row.id, row.fence)).values(values))
-        encoders.forgive_in(tx, claim.encoder)
 
 
 def _refuse_second_good(tx: Transaction, claim: Claim, identity_type: str, identity: str) -> None:
@@ -249,8 +250,8 @@ def _refuse_second_good(tx: Transaction, claim: Claim, identity_type: str, ident
 def carried(connection: Connection, identity_type: str, identity: str) -> str | None:
     """Return why nothing may be written to a chip: what it carries, or may carry; None where nothing is known of it."""
     good = attempts.c.outcome == AttemptOutcome.GOOD.value
-    undecided = (attempts.c.outcome == AttemptOutcome.UNKNOWN.value) & (cards.c.state == CardState.SUSPECT.value)
-    taken = good | undecided | (attempts.c.outcome == AttemptOutcome.OPEN.value)
+    unclear = (AttemptOutcome.UNKNOWN.value, AttemptOutcome.OPEN.value)  # whatever a person decides about its record
+    taken = good | attempts.c.outcome.in_(unclear)
     other = connection.execute(
         select(cards.c.crn, attempts.c.outcome)
         .join(cards, attempts.c.card_id == cards.c.id)
@@ -262,9 +263,17 @@ def carried(connection: Connection, identity_type: str, identity: str) -> str | 
     return f"chip {identity} already {carries} the card of record {other.crn}"
 
 
+def used(connection: Connection, identity_type: str, identity: str) -> str | None:
+    """Return which record a chip was ever begun for, whatever became of it; None where nothing is known of it."""
+    known = (attempts.c.identity_type == identity_type) & (attempts.c.identity == identity) & (attempts.c.identity != "")
+    of = select(cards.c.crn).join(attempts, attempts.c.card_id == cards.c.id).where(known).order_by(attempts.c.id.desc())
+    crn = connection.execute(of.limit(1)).scalar_one_or_none()
+    return None if crn is None else f"chip {identity} was used for record {crn}"
+
+
 def verifying(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> None:
     """Say that everything is written and will be read back. Raises FenceError."""
-    with ledger.write(claim.encoder, now) as tx:
+    with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.move(tx, row, CardState.VERIFYING, "verifying", lease_until=now + lease)
 
@@ -277,6 +286,7 @@ def settle(
     now: datetime,
     *,
     cause: str | None = None,
+    code: Cause | None = None,
     aids: Sequence[ReachedAid] = (),
     steps: Sequence[StepResult] = (),
     card_state: int | None = None,
@@ -284,14 +294,22 @@ def settle(
 ) -> BatchId | None:
     """Write down how a written card ended: good, rejected (spoiled) or suspect (unknown).
 
+    One that isn't good is a strike against the encoder, and the third in a row holds it.
     Returns the batch when this closed its last lot: its audit trail is due. Raises FenceError; NotAllowedError for a
     move, or a pair of state and outcome, that can't be.
     """
     if state is CardState.READY or outcome not in moves.ENDS.get(state, ()):
         raise NotAllowedError(f"a card doesn't become {state} with its plastic {outcome}")
-    with ledger.write(claim.encoder, now) as tx:
+    with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.move(tx, row, state, "settle")
         result = result_json(aids, steps)
-        moves.end_attempt(tx, row, outcome, cause, now, recording, card_state=card_state, result=result)
+        kept = {"cause_code": code, "card_state": card_state, "result": result}
+        moves.end_attempt(tx, row, outcome, cause, now, recording, **kept)
+        if state is CardState.GOOD:
+            encoders.forgive_in(tx, claim.encoder)
+        else:
+            encoders.strike_in(tx, claim.encoder, cause or state)
+        if state is CardState.GOOD and recording is not None:
+            encoders.pace_in(tx, claim.encoder, recording.speed)
         return closing.close_lot(tx, claim.lot)

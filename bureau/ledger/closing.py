@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Table, delete, func, select, update
 
 from bureau.errors import NotAllowedError
 from bureau.ledger.ledger import Ledger, Transaction
@@ -76,6 +76,7 @@ def _counts(connection: Connection, lot: LotId, *, by_outcome: bool) -> dict[str
 
 def close_lot(tx: Transaction, lot: LotId) -> BatchId | None:
     """Close *lot* if nothing in it is open and both balances hold, then its job; returns the batch that this completed."""
+    _lock(tx, lots, lot)
     unfinished = [state.value for state in CardState if state not in FINAL]
     is_open = select(cards.c.id).where(cards.c.lot_id == lot, cards.c.state.in_(unfinished)).limit(1)
     if tx.connection.execute(is_open).first():
@@ -90,15 +91,22 @@ def close_lot(tx: Transaction, lot: LotId) -> BatchId | None:
     return _close_job(tx, JobId(tx.connection.execute(select(lots.c.job_id).where(lots.c.id == lot)).scalar_one()))
 
 
+def _lock(tx: Transaction, table: Table, number: int) -> None:
+    """Wait for who closes the same: the last of two must see what the first one did."""
+    tx.connection.execute(select(table.c.id).where(table.c.id == number).with_for_update(key_share=True))
+
+
 def _close_job(tx: Transaction, job: JobId) -> BatchId | None:
+    _lock(tx, jobs, job)
     if tx.connection.execute(select(lots.c.id).where(lots.c.job_id == job, lots.c.closed_at.is_(None)).limit(1)).first():
         return None
-    closed = {"state": JobState.CLOSED.value, "closed_at": tx.at}
-    this = (jobs.c.id == job) & (jobs.c.state == JobState.RELEASED.value)
+    closed = {"state": JobState.CLOSED.value, "closed_at": tx.at, "held_by": None, "held_at": None, "held_reason": None}
+    this = (jobs.c.id == job) & jobs.c.state.in_([JobState.RELEASED.value, JobState.HELD.value])
     if not tx.connection.execute(update(jobs).where(this).values(closed)).rowcount:
         return None
     tx.record("close", f"job {job}")
     batch = BatchId(tx.connection.execute(select(jobs.c.batch_id).where(jobs.c.id == job)).scalar_one())
+    _lock(tx, batches, batch)
     return batch if not _unclosed(tx.connection, batch) else None
 
 

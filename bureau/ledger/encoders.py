@@ -1,33 +1,57 @@
 """Encoders as the ledger knows them: how they are set up, whether their line is open, and what they did wrong."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Integer, case, cast, insert, select, update
 
 from bureau.errors import NotFoundError
-from bureau.ledger import rows
+from bureau.ledger import book, rows
 from bureau.ledger.ledger import Ledger, Transaction
+from bureau.ledger.rows import AnyRow
 from bureau.ledger.schema import attempts, encoders
 from bureau.models import AttemptOutcome, EncoderId, EncoderState, Pool
-from bureau.scheduling import Machine
+from bureau.scheduling import Line, Machine
+from hardware.trace.speed import Speed
 
 STRIKES: Final = 3
 """So many cards in a row whose keys didn't fit hold the encoder."""
+LAST: Final = 20
+"""Good cards that an encoder's speed is the mean of."""
 
 
 def machine(connection: Connection, encoder: EncoderId) -> Machine:
     """Return how *encoder* is set up and whether its line is open; raises NotFoundError."""
+    return line(connection, encoder).machine
+
+
+def line(connection: Connection, encoder: EncoderId) -> Line:
+    """Return how *encoder* stands; raises NotFoundError."""
     row = connection.execute(select(encoders).where(encoders.c.name == encoder)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no encoder {encoder}", "See `bureau encoders`.")
-    return rows.machine(row)
+    return _line(row, book.used_up(connection, encoder))
+
+
+def _line(row: AnyRow, empty: tuple[str, ...]) -> Line:
+    found = rows.line(row)
+    return replace(found, machine=replace(found.machine, empty=empty)) if empty else found
 
 
 def machines(connection: Connection) -> list[Machine]:
+    """Return how every encoder that ever started is set up, by name."""
+    return [line.machine for line in lines(connection)]
+
+
+def lines(connection: Connection) -> list[Line]:
     """Return every encoder that ever started, by name."""
-    return [rows.machine(row) for row in connection.execute(select(encoders).order_by(encoders.c.name))]
+    left = book.left(connection)
+    return [
+        _line(row, tuple(stock for stock, count in left.get(row.name, {}).items() if not count))
+        for row in connection.execute(select(encoders).order_by(encoders.c.name))
+    ]
 
 
 def start(ledger: Ledger, machine: Machine, now: datetime) -> None:
@@ -39,6 +63,8 @@ def start(ledger: Ledger, machine: Machine, now: datetime) -> None:
         "version": machine.version,
         "stocks": list(machine.stocks),
         "mode": machine.mode.value,
+        "protocols": list(machine.protocols),
+        "interpreters": list(machine.interpreters),
         "state": EncoderState.HELD.value,
         "reason": "started",
         "strikes": 0,
@@ -68,14 +94,14 @@ def plastic(connection: Connection, encoder: EncoderId, position: int) -> Attemp
 
 def listens(ledger: Ledger, encoder: EncoderId, pools: Sequence[Pool], now: datetime) -> None:
     """Write down which pools the worker of *encoder* listens to, a sign of life too; not audited."""
-    with ledger.write(encoder, now) as tx:
+    with ledger.write(encoder, now, alone=False) as tx:
         heard = {"listening": list(pools), "seen_at": now}
         tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(heard))
 
 
 def seen(ledger: Ledger, encoder: EncoderId, now: datetime) -> None:
     """Write down that *encoder* is alive; a sign of life isn't audited."""
-    with ledger.write(encoder, now) as tx:
+    with ledger.write(encoder, now, alone=False) as tx:
         tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(seen_at=now))
 
 
@@ -86,7 +112,7 @@ def awaits(ledger: Ledger, encoder: EncoderId, reason: str | None, now: datetime
         known = connection.execute(select(encoders.c.reason).where(this)).one_or_none()
     if known is None or known.reason == reason:
         return False
-    with ledger.write(encoder, now) as tx:
+    with ledger.write(encoder, now, alone=False) as tx:
         tx.connection.execute(update(encoders).where(this).values(reason=reason))
     return True
 
@@ -107,7 +133,7 @@ def hold(ledger: Ledger, encoder: EncoderId, reason: str, actor: str, now: datet
 
 
 def strike(ledger: Ledger, encoder: EncoderId, cause: str, now: datetime) -> None:
-    """Count a card whose keys didn't fit; the third in a row holds *encoder*. Raises NotFoundError."""
+    """Count a card that went wrong; the third in a row holds *encoder*. Raises NotFoundError."""
     with ledger.write(encoder, now) as tx:
         strike_in(tx, encoder, cause)
 
@@ -131,7 +157,14 @@ def strike_in(tx: Transaction, encoder: EncoderId, cause: str) -> None:
         hold_in(tx, encoder, f"{strikes} cards in a row: {cause}")
 
 
+def pace_in(tx: Transaction, encoder: EncoderId, speed: Speed) -> None:
+    """Let what a good card took count towards the pace of *encoder*, a running mean that costs a claim no query."""
+    took, pace = speed.card + speed.host, encoders.c.pace
+    mean = case((pace.is_(None), took), else_=pace + (took - pace) / LAST)
+    tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(pace=cast(mean, Integer)))
+
+
 def forgive_in(tx: Transaction, encoder: EncoderId) -> None:
-    """Forget the strikes of *encoder*: a card's keys fitted."""
+    """Forget the strikes of *encoder*: a card is good, or at least its keys fitted."""
     has_some = (encoders.c.name == encoder) & (encoders.c.strikes > 0)
     tx.connection.execute(update(encoders).where(has_some).values(strikes=0))

@@ -1,23 +1,19 @@
 """The floor: encoders as a person watches them, and the pools that have work."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import Connection, func, select
 
 from bureau import scheduling
-from bureau.ledger import rows
-from bureau.ledger.claims import open_lots
-from bureau.ledger.encoders import machine as machine_of
+from bureau.ledger import book, queue, rows
+from bureau.ledger import encoders as lines_of
 from bureau.ledger.schema import attempts, cards, encoders
 from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, JobId, Pool
 from bureau.scheduling import Machine
 from hardware.trace.speed import Speed, average
-
-LAST: Final = 20
-"""Good cards that an encoder's speed is the mean of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +31,10 @@ class EncoderView:
     in_hand: tuple[str, ...]
     made: int
     """Good cards that it has made."""
+    left: Mapping[str, int]
+    """Blanks of the stocks that it is in the book for."""
+    stock_changes: int
+    """Claims for another stock than that of the claim before."""
     listening: tuple[Pool, ...]
     """The pools that its worker has said to listen to."""
     speed: Speed | None
@@ -44,6 +44,7 @@ class EncoderView:
 def list_encoders(connection: Connection) -> list[EncoderView]:
     """Return every encoder that ever started, by name."""
     hands: dict[str, list[str]] = {}
+    left = book.left(connection)
     of_encoder = select(attempts.c.encoder, func.count().label("made")).group_by(attempts.c.encoder)
     good = connection.execute(of_encoder.where(attempts.c.outcome == AttemptOutcome.GOOD.value))
     made = {row.encoder: row.made for row in good}
@@ -59,6 +60,8 @@ def list_encoders(connection: Connection) -> list[EncoderView]:
             seen_at=row.seen_at,
             in_hand=tuple(hands.get(row.name, ())),
             made=made.get(row.name, 0),
+            left=left.get(EncoderId(row.name), {}),
+            stock_changes=row.stock_changes,
             listening=tuple(Pool(name) for name in row.listening),
             speed=_speed(connection, row.name),
         )
@@ -68,7 +71,7 @@ def list_encoders(connection: Connection) -> list[EncoderView]:
 
 def _speed(connection: Connection, encoder: str) -> Speed | None:
     good = (attempts.c.encoder == encoder) & (attempts.c.outcome == AttemptOutcome.GOOD.value)
-    last = select(attempts).where(good, attempts.c.octets > 0).order_by(attempts.c.id.desc()).limit(LAST)
+    last = select(attempts).where(good, attempts.c.octets > 0).order_by(attempts.c.id.desc()).limit(lines_of.LAST)
     return average([found for row in connection.execute(last) if (found := rows.speed(row))])
 
 
@@ -81,21 +84,20 @@ class Work:
     left: int
 
 
-def next_work(connection: Connection, encoder: EncoderId) -> Work | None:
-    """Return what *encoder* would claim now; None where its line is held or nothing fits. Raises NotFoundError."""
-    machine = machine_of(connection, encoder)
-    best = scheduling.ranked(open_lots(connection), machine) if machine.state is EncoderState.OPEN else []
-    if not best:
+def next_work(connection: Connection, encoder: EncoderId, now: datetime) -> Work | None:
+    """Return what *encoder* would claim at *now*; None where its line is held or nothing fits. Raises NotFoundError."""
+    line = lines_of.line(connection, encoder)
+    choice = queue.choose(connection, line, now) if line.machine.state is EncoderState.OPEN else None
+    if choice is None:
         return None
-    ready = (cards.c.job_id == best[0].job) & (cards.c.state == CardState.READY.value)
+    ready = (cards.c.job_id == choice.lot.job) & (cards.c.state == CardState.READY.value)
     left = connection.execute(select(func.count()).where(ready)).scalar_one()
-    return Work(job=best[0].job, stock=best[0].stock, left=left)
+    return Work(job=choice.lot.job, stock=choice.lot.stock, left=left)
 
 
 def open_work(connection: Connection) -> dict[Pool, int]:
     """Return the open encoders of each pool that has a card to make."""
-    ready = open_lots(connection)
-    opened = select(encoders).where(encoders.c.state == EncoderState.OPEN.value).order_by(encoders.c.name)
-    machines = [rows.machine(row) for row in connection.execute(opened)]
-    able = [machine for machine in machines if any(scheduling.eligible(lot, machine) is None for lot in ready)]
+    ready = queue.open_lots(connection)
+    machines = [each for each in lines_of.machines(connection) if each.state is EncoderState.OPEN]
+    able = [machine for machine in machines if any(scheduling.fits(lot, machine) for lot in ready)]
     return dict(Counter(scheduling.pool(machine) for machine in able))

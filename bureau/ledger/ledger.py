@@ -1,17 +1,37 @@
 """The door to the database: transactions that say who acts, the audit log within them, and migration."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text, update
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, Row, exists, insert, inspect, or_, select, text, update
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, InternalError, OperationalError
 
 from bureau import audit
 from bureau.audit import Authenticate, Detail
 from bureau.errors import NotAllowedError, UnavailableError
-from bureau.ledger import schema, sqlite
+from bureau.ledger import postgresql, schema, sqlite
+
+
+class Database(Protocol):
+    """What differs between databases; READING and WRITING are the execution options of a connection."""
+
+    @property
+    def READING(self) -> Mapping[str, Any]: ...  # noqa: N802, D102 - a module's constants and functions, as it says there
+    @property
+    def WRITING(self) -> Mapping[str, Any]: ...  # noqa: N802, D102
+    def engine(self, url: URL) -> Engine: ...  # noqa: D102
+    def exists(self, url: URL) -> bool: ...  # noqa: D102
+    def create(self, url: URL) -> None: ...  # noqa: D102
+    def lock(self, connection: Connection, *, alone: bool) -> None: ...  # noqa: D102
+    def lock_name(self, connection: Connection, name: str) -> None: ...  # noqa: D102
+    def forget(self, engine: Engine) -> bool: ...  # noqa: D102
+
+
+_DATABASES: Final[Mapping[str, Database]] = {"sqlite": sqlite, "postgresql": postgresql, "postgres": postgresql}
 
 
 def _now() -> datetime:
@@ -22,65 +42,89 @@ def _now() -> datetime:
 def _available() -> Iterator[None]:
     try:
         yield
-    except OperationalError as fault:
+    except (OperationalError, InternalError) as fault:  # internal: a server that was made read-only, such as a standby
         raise UnavailableError(
-            f"the ledger can't be used: {fault.orig}", "See who locks it and whether its disk is full, then try again."
+            f"the ledger can't be used: {' '.join(str(fault.orig).split())}",
+            "See whether its database runs, who locks it and whether its disk is full, then try again.",
         ) from fault
+
+
+_TABLES: Final = (schema.encoders, schema.files, schema.profiles, schema.accounts)
+_CHANGED: Final = or_(*(exists(select(table)) for table in _TABLES))
+"""Whether anybody has ever changed the ledger, whatever its audit log says."""
 
 
 def has_changed(connection: Connection) -> bool:
     """Return whether anybody has ever changed the ledger, whatever its audit log says."""
-    some = (schema.encoders, schema.files, schema.profiles)
-    return any(connection.execute(select(table).limit(1)).first() for table in some)
+    return bool(connection.execute(select(_CHANGED)).scalar())
 
 
-def _head(connection: Connection, authenticate: Authenticate) -> audit.Head:
-    """Return what the next entry follows; raises NotAllowedError for a head that would make authentic what isn't."""
-    row = connection.execute(select(schema.audit_head).with_for_update()).one_or_none()
-    if row is not None:
-        head = audit.Head(number=row.number, digest=row.digest, mac=row.mac)
-        if audit.is_authentic(head, authenticate) and (head.number or not has_changed(connection)):
-            return head
-    raise NotAllowedError(
-        "the audit log's head isn't this key store's, so nothing may follow it",
-        "See `bureau audit`: somebody altered the ledger, or the key store is another one.",
-    )
+def _head(row: Row[*tuple[Any, ...]]) -> audit.Head:
+    return audit.Head(number=row.number, digest=row.digest, mac=row.mac)
+
+
+def _parse(url: str) -> tuple[URL, Database]:
+    """Return *url* with what its database needs; raises NotAllowedError for one that this program doesn't know."""
+    try:
+        parsed = make_url(url)
+        return parsed, _DATABASES[parsed.get_backend_name()]
+    except (ArgumentError, KeyError) as unknown:
+        raise NotAllowedError(
+            "BUREAU_DATABASE_URL names no database that a ledger can be in",
+            "Write sqlite:///FILE or postgresql://USER@HOST/DATABASE.",
+        ) from unknown
 
 
 class Transaction:
-    """One change of the ledger: its connection, who makes it and when."""
+    """One change of the ledger: its connection, who makes it and when.
 
-    def __init__(self, connection: Connection, authenticate: Authenticate, actor: str, at: datetime) -> None:
+    Raises NotAllowedError for a head that would make authentic what isn't.
+    """
+
+    def __init__(
+        self, connection: Connection, database: Database, authenticate: Authenticate, actor: str, at: datetime
+    ) -> None:
         self.connection = connection
         self.actor = actor
         self.at = at
+        self._database = database
         self._authenticate = authenticate
-        self._head = _head(connection, authenticate)
+        self._told: list[tuple[str, str, dict[str, Detail]]] = []
+        row = connection.execute(select(schema.audit_head, _CHANGED.label("changed"))).one_or_none()
+        self._head = self._authentic(_head(row) if row is not None and (row.number or not row.changed) else None)
+
+    def lock_name(self, name: str) -> None:
+        """Keep everyone who locks the same *name* waiting until this change is made or not."""
+        self._database.lock_name(self.connection, name)
 
     def record(self, action: str, subject: str, **details: Detail) -> None:
-        """Append to the audit log; *details* are references and ids, never a value of a record."""
-        entry, self._head = audit.append(
-            self._head,
-            self._authenticate,
-            at=self.at,
-            actor=self.actor,
-            action=action,
-            subject=subject,
-            details=details,
-        )
-        self.connection.execute(
-            insert(schema.audit).values(
-                number=entry.number,
-                at=entry.at,
-                actor=entry.actor,
-                action=entry.action,
-                subject=entry.subject,
-                details=entry.details,
-                digest=entry.digest,
+        """Append to the audit log as the transaction ends; *details* are references and ids, never a value of a record."""
+        self._told.append((action, subject, details))
+
+    def close(self) -> None:
+        """Write down what was recorded: the log's head is what all changes have in common, so it is locked last."""
+        if not self._told:
+            return
+        row = self.connection.execute(select(schema.audit_head).with_for_update()).one()
+        head = _head(row)
+        if head != self._head:  # somebody else's change was made meanwhile
+            self._authentic(head)
+        entries = []
+        for action, subject, details in self._told:
+            entry, head = audit.append(
+                head, self._authenticate, at=self.at, actor=self.actor, action=action, subject=subject, details=details
             )
-        )
-        head = update(schema.audit_head).where(schema.audit_head.c.id == 1)
-        self.connection.execute(head.values(number=entry.number, digest=entry.digest, mac=self._head.mac))
+            entries.append(asdict(entry))
+        self.connection.execute(insert(schema.audit), entries)
+        self.connection.execute(update(schema.audit_head).where(schema.audit_head.c.id == 1).values(asdict(head)))
+
+    def _authentic(self, head: audit.Head | None) -> audit.Head:
+        if head is None or not audit.is_authentic(head, self._authenticate):
+            raise NotAllowedError(
+                "the audit log's head isn't this key store's, so nothing may follow it",
+                "See `bureau audit`: somebody altered the ledger, or the key store is another one.",
+            )
+        return head
 
 
 class Ledger:
@@ -91,24 +135,27 @@ class Ledger:
     """
 
     def __init__(self, url: str, authenticate: Authenticate | None = None, *, clock: Callable[[], datetime] = _now) -> None:
-        self._url = make_url(url)
-        self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._url, self._database = _parse(url)
         self._authenticate = authenticate
         self._clock = clock
         self._engine: Engine | None = None
         self._checked = False
 
     @contextmanager
-    def write(self, actor: str, at: datetime | None = None) -> Iterator[Transaction]:
+    def write(self, actor: str, at: datetime | None = None, *, alone: bool = True) -> Iterator[Transaction]:
         """Open a transaction that holds the write lock from its start; commits at the end, rolls back on an error.
 
-        at: when the change is made, now if None. Raises NotAllowedError without a key store or migration; UnavailableError
-        where the database fails, and then nobody knows whether the change was made.
+        at: when the change is made, now if None. alone: whether nobody else may write meanwhile, as on SQLite ever; who says
+        False locks the rows that the change is decided by. Raises NotAllowedError without a key store or migration;
+        UnavailableError where the database fails, and then nobody knows whether the change was made.
         """
         if self._authenticate is None:
             raise NotAllowedError("this ledger is open for reading only", "Open the key store first.")
         with _available(), self._checked_to_write() as connection:
-            yield Transaction(connection, self._authenticate, actor, at or self._clock())
+            self._database.lock(connection, alone=alone)
+            transaction = Transaction(connection, self._database, self._authenticate, actor, at or self._clock())
+            yield transaction
+            transaction.close()
             self._commit(connection)
 
     @contextmanager
@@ -116,46 +163,38 @@ class Ledger:
         """Open one consistent view that blocks no writer; raises NotAllowedError without migration, UnavailableError."""
         with _available():
             self._check()
-            with self._open().connect() as connection, connection.begin():
-                yield connection
+            with self._open().connect() as connection:
+                connection.execution_options(**self._database.READING)
+                with connection.begin():
+                    yield connection
 
     def is_migrated(self) -> bool:
-        """Return whether the tables are those that this program knows."""
-        if self._is_sqlite and not sqlite.path(self._url).exists():
+        """Return whether the tables are those that this program knows; raises UnavailableError."""
+        if not self._database.exists(self._url):
             return False
-        with self._open().connect() as connection:
+        with _available(), self._open().connect() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return False
             version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         return bool(version == schema.VERSION)
 
     def migrate(self) -> None:
-        """Bring the tables up to date in one transaction; makes the database where there is none."""
+        """Bring the tables up to date in one transaction; makes SQLite's database where there is none."""
         from bureau.ledger.migrations.run import upgrade  # noqa: PLC0415  Alembic costs every worker 100 ms
 
-        if self._is_sqlite:
-            sqlite.create(sqlite.path(self._url))
-        with self._connect_to_write() as connection:
+        self._database.create(self._url)
+        with _available(), self._connect_to_write() as connection:
+            self._database.lock(connection, alone=True)
             upgrade(connection)
             self._commit(connection)
 
     def checkpoint(self) -> bool:
-        """Move everything from SQLite's write-ahead log into the database and empty it; False if a reader is in the way.
+        """Let the database forget what was deleted, as far as it can: see its forget(). False if a reader is in the way.
 
         Writers wait meanwhile, a second at most.
         """
-        if not self._is_sqlite:
-            return True
-        raw = self._open().raw_connection()
-        try:
-            cursor = raw.cursor()
-            cursor.execute("PRAGMA busy_timeout=1000")
-            busy: int = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            cursor.execute(f"PRAGMA busy_timeout={sqlite.BUSY_SECONDS * 1000}")
-            cursor.close()
-        finally:
-            raw.close()
-        return busy == 0
+        with _available():
+            return self._database.forget(self._open())
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -176,7 +215,7 @@ class Ledger:
     @contextmanager
     def _connect_to_write(self) -> Iterator[Connection]:
         with self._open().connect() as connection:
-            connection.execution_options(**{sqlite.WRITING: True})
+            connection.execution_options(**self._database.WRITING)
             with connection.begin():
                 yield connection
 
@@ -188,5 +227,5 @@ class Ledger:
 
     def _open(self) -> Engine:
         if self._engine is None:
-            self._engine = sqlite.engine(self._url) if self._is_sqlite else create_engine(self._url)
+            self._engine = self._database.engine(self._url)
         return self._engine

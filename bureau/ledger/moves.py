@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from bureau.errors import FenceError, NotAllowedError, NotFoundError
+from bureau.ledger import book
 from bureau.ledger.ledger import Transaction
 from bureau.ledger.rows import AnyRow, speed_columns
 from bureau.ledger.schema import attempts, cards, traces
-from bureau.models import TRANSITIONS, AttemptOutcome, CardId, CardState, Recording
+from bureau.models import TRANSITIONS, AttemptOutcome, CardId, CardState, JobId, LotId, Recording
 
 IN_HAND: Final = (CardState.LEASED, CardState.WRITING, CardState.VERIFYING)
 """States in which an encoder holds the card's lease."""
@@ -62,6 +63,16 @@ def move(tx: Transaction, row: AnyRow, state: CardState, action: str, **values: 
     tx.record(action, f"card {row.id}", crn=row.crn, fence=int(str(fence)), was=str(row.state), now=state.value)
 
 
+def move_all(tx: Transaction, job: JobId, was: CardState, state: CardState, action: str) -> int:
+    """Put every card of *job* that *was* so, and is in no encoder's hand, into *state*, and return how many those are."""
+    if was in IN_HAND or state not in TRANSITIONS[was]:
+        raise NotAllowedError(f"cards that are {was} can't become {state}")
+    these = (cards.c.job_id == job) & (cards.c.state == was.value)
+    moved = tx.connection.execute(update(cards).where(these).values(state=state.value)).rowcount
+    tx.record(action, f"job {job}", records=moved, was=was.value, now=state.value)
+    return moved
+
+
 def the_open_attempt(card: CardId, fence: int) -> ColumnElement[bool]:
     """Return the condition that finds the piece of plastic that the holder of *fence* works on."""
     is_open = attempts.c.outcome == AttemptOutcome.OPEN.value
@@ -83,7 +94,15 @@ def end_attempt(
     if attempt is None:
         raise FenceError(f"the lease {row.fence} on card {row.id} is over")
     if recording is not None:
-        values |= speed_columns(recording.speed)
-        tx.connection.execute(insert(traces).values(attempt_id=attempt, sealed=recording.sealed))
+        keep(tx, attempt, recording)
+    if outcome is AttemptOutcome.RETURNED:
+        book.put_back(tx, attempt, LotId(row.lot_id))
     ended = update(attempts).where(attempts.c.id == attempt)
     tx.connection.execute(ended.values(outcome=outcome.value, cause=cause, ended_at=now, **values))
+
+
+def keep(tx: Transaction, attempt: int, recording: Recording) -> None:
+    """Keep what was recorded of an attempt, in the place of anything that was."""
+    tx.connection.execute(update(attempts).where(attempts.c.id == attempt).values(speed_columns(recording.speed)))
+    tx.connection.execute(delete(traces).where(traces.c.attempt_id == attempt))
+    tx.connection.execute(insert(traces).values(attempt_id=attempt, sealed=recording.sealed))

@@ -9,7 +9,7 @@ from bureau.ledger import moves
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.rows import AnyRow
 from bureau.ledger.schema import cards
-from bureau.models import AttemptOutcome, CardId, CardState, EncoderId
+from bureau.models import AttemptOutcome, CardId, CardState, Cause, EncoderId
 
 EXPIRED = "lease expired"
 
@@ -42,6 +42,6 @@ def reap(
 def _take_back(tx: Transaction, row: AnyRow) -> Reaped:
     unwritten = row.state == CardState.LEASED
     state, outcome = (CardState.READY, AttemptOutcome.RETURNED) if unwritten else (CardState.SUSPECT, AttemptOutcome.UNKNOWN)
-    moves.end_attempt(tx, row, outcome, EXPIRED, tx.at)
+    moves.end_attempt(tx, row, outcome, EXPIRED, tx.at, cause_code=Cause.READER)
     moves.move(tx, row, state, "reap", fence=row.fence + 1, returns=row.returns + unwritten)
     return Reaped(card=CardId(row.id), crn=row.crn, encoder=EncoderId(row.encoder), was=CardState(row.state), now=state)

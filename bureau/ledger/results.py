@@ -126,6 +126,7 @@ def _lot_header(row: AnyRow) -> LotHeader:
         due=row.due,
         profiles=tuple(UniqueID(profile) for profile in row.profiles),
         common=rows.common(row.common),
+        protocols=tuple(row.protocols),
     )
 
 

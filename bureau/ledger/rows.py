@@ -1,6 +1,7 @@
 """Rows into values and back: what several tables' readers and writers share."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, TypeAlias, TypedDict
 
 from sqlalchemy import Connection, Row, select
@@ -13,6 +14,7 @@ from bureau.models import (
     EncoderId,
     EncoderState,
     Environment,
+    Hold,
     Interpreter,
     JobId,
     LotId,
@@ -21,7 +23,7 @@ from bureau.models import (
     ReachedAid,
     StepResult,
 )
-from bureau.scheduling import Machine, OpenLot
+from bureau.scheduling import Last, Line, Machine, OpenLot
 from hardware.iso7816 import AID
 from hardware.keystores import Mode
 from hardware.perso.order import TargetState, UniqueID
@@ -151,12 +153,30 @@ def open_lot(row: AnyRow) -> OpenLot:
     return OpenLot(
         job=JobId(row.job_id),
         lot=LotId(row.id),
-        priority=row.priority,
+        priority=row.set_priority or row.priority,
         due=row.due,
         environment=environment(row),
         stock=row.stock,
         profiles=tuple(UniqueID(profile) for profile in row.profiles),
         mode=Mode(row.mode),
+        records=row.record_count,
+        protocols=tuple(row.protocols),
+        late=row.late_at is not None,
+    )
+
+
+def hold(row: AnyRow) -> Hold | None:
+    """Return who holds the job of a row with its columns; None where nobody does."""
+    return None if row.held_at is None else Hold(by=row.held_by, at=row.held_at, reason=row.held_reason)
+
+
+def line(row: AnyRow) -> Line:
+    """Return how the encoder of its row stands."""
+    return Line(
+        machine=machine(row),
+        reason=row.reason,
+        last=None if row.last_lot is None else Last(LotId(row.last_lot), row.last_stock),
+        pace=timedelta(microseconds=row.pace) if row.pace else None,
     )
 
 
@@ -170,6 +190,8 @@ def machine(row: AnyRow) -> Machine:
         version=row.version,
         stocks=tuple(row.stocks),
         mode=Mode(row.mode),
+        protocols=tuple(row.protocols),
+        interpreters=tuple((kind, version) for kind, version in row.interpreters),
         state=EncoderState(row.state),
     )
 

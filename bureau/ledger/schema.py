@@ -1,10 +1,13 @@
 """The ledger's tables; what the database can forbid by itself stands here as a constraint."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -18,12 +21,15 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
-from bureau.models import AttemptOutcome, CardState, EncoderState, JobState
+from bureau.models import AttemptOutcome, CardState, EncoderState, JobState, RequestState, Role, StockMove
 
-VERSION: Final = "0002"
+VERSION: Final = "0003"
 """The last migration that these tables come from."""
+MICROSECONDS: Final = BigInteger().with_variant(Integer, "sqlite")
+"""A time; 31 bits would hold 36 minutes."""
 UNWRITTEN: Final = 3
 """A record that comes back so often without having been written is held."""
 
@@ -69,7 +75,7 @@ def _to(name: str, target: str, *, index: bool = True) -> Column[Any]:
     return Column(name, Integer, ForeignKey(target), nullable=False, index=index)
 
 
-def _one_of(column: str, values: type[JobState | CardState | AttemptOutcome | EncoderState]) -> CheckConstraint:
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 
@@ -111,6 +117,7 @@ jobs = Table(
     Column("position", Integer, nullable=False),
     Column("job_id", Text, nullable=False),
     Column("priority", Integer, nullable=False),
+    Column("set_priority", Integer),
     Column("risk", Integer, nullable=False),
     Column("environment", Text, nullable=False),
     Column("environment_version", Text, nullable=False),
@@ -123,6 +130,10 @@ jobs = Table(
     Column("mode", Text, nullable=False),
     Column("wrapped_data_key", LargeBinary),
     Column("remarks", JSON, nullable=False),
+    Column("held_by", Text),
+    Column("held_at", UtcDateTime),
+    Column("held_reason", Text),
+    Column("stock_changes", Integer, nullable=False, server_default="0"),
     Column("released_at", UtcDateTime),
     Column("closed_at", UtcDateTime),
     Column("reported_at", UtcDateTime),
@@ -148,6 +159,8 @@ lots = Table(
     Column("due", UtcDateTime),
     Column("profiles", JSON, nullable=False),
     Column("common", JSON, nullable=False),
+    Column("protocols", JSON, nullable=False, server_default="[]"),
+    Column("late_at", UtcDateTime),
     Column("closed_at", UtcDateTime),
     UniqueConstraint("job_id", "position"),
     sqlite_autoincrement=True,
@@ -198,17 +211,19 @@ attempts = Table(
     Column("identity", Text),
     Column("outcome", Text, nullable=False),
     Column("cause", Text),
+    Column("cause_code", Text),
     Column("started_at", UtcDateTime, nullable=False),
     Column("writing_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("card_state", Integer),
     Column("result", JSON, nullable=False),
+    Column("booked", Boolean, nullable=False, server_default=false()),
     Column("protocol", Text),
     Column("bit_rate", Integer),
     Column("octets", Integer),
-    Column("card_time", Integer),
-    Column("host_time", Integer),
-    Column("least_time", Integer),
+    Column("card_time", MICROSECONDS),
+    Column("host_time", MICROSECONDS),
+    Column("least_time", MICROSECONDS),
     _one_of("outcome", AttemptOutcome),
     CheckConstraint("(ended_at IS NULL) = (outcome = 'open')", name="ended"),
     UniqueConstraint("card_id", "fence"),
@@ -246,6 +261,12 @@ encoders = Table(
     Column("version", Text, nullable=False),
     Column("stocks", JSON, nullable=False),
     Column("mode", Text, nullable=False),
+    Column("protocols", JSON, nullable=False, server_default='["T=0", "T=1"]'),
+    Column("interpreters", JSON, nullable=False, server_default="[]"),
+    Column("last_lot", Integer),
+    Column("last_stock", Text),
+    Column("stock_changes", Integer, nullable=False, server_default="0"),
+    Column("pace", MICROSECONDS),
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("strikes", Integer, nullable=False, server_default="0"),
@@ -253,6 +274,31 @@ encoders = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     _one_of("state", EncoderState),
+)
+
+stock_moves = Table(
+    "stock_moves",
+    metadata,
+    _key(),
+    Column("kind", Text, nullable=False),
+    Column("stock", Text, nullable=False, index=True),
+    Column("count", Integer, nullable=False),
+    Column("encoder", Text),
+    Column("actor", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    _one_of("kind", StockMove),
+    CheckConstraint("count > 0", name="some"),
+    CheckConstraint("(encoder IS NULL) = (kind = 'receive')", name="place"),
+    sqlite_autoincrement=True,
+)
+
+encoder_stocks = Table(
+    "encoder_stocks",
+    metadata,
+    Column("encoder", Text, primary_key=True),
+    Column("stock", Text, primary_key=True),
+    Column("blanks", Integer, nullable=False),
+    CheckConstraint("blanks >= 0", name="blanks"),
 )
 
 profiles = Table(
@@ -277,6 +323,40 @@ job_profiles = Table(
     Column("profile_id", Integer, ForeignKey("profiles.id"), primary_key=True, index=True),
 )
 
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("verifier", LargeBinary, nullable=False),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("locked_at", UtcDateTime),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),
+    _one_of("role", Role),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    _key(),
+    Column("action", Text, nullable=False),
+    Column("subject", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_by", Text, ForeignKey("accounts.name"), nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text, ForeignKey("accounts.name")),
+    Column("decided_at", UtcDateTime),
+    _one_of("state", RequestState),
+    CheckConstraint("(decided_at IS NULL) = (state = 'open')", name="decided"),
+    CheckConstraint("state != 'done' OR (decided_by IS NOT NULL AND decided_by != asked_by)", name="two_people"),
+    sqlite_autoincrement=True,
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -296,5 +376,13 @@ audit_head = Table(
     Column("number", Integer, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("mac", LargeBinary, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _key(),
+    Column("number", Integer, nullable=False),
     CheckConstraint("id = 1", name="single"),
 )

@@ -2,20 +2,19 @@
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
-from weakref import WeakSet
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
+from bureau.ledger import forks
+
 BUSY_SECONDS: Final = 10
-WRITING: Final = "bureau_writing"
-"""The execution option of a connection that is going to write."""
-_ENGINES: Final[WeakSet[Engine]] = WeakSet()
-_IN_USE_AT_FORK: Final[set[Path]] = set()
-"""Databases that this process's parent had a transaction open on: SQLite takes the parent's locks for its own here."""
+_WRITING: Final = "bureau_writing"
+READING: Final[Mapping[str, Any]] = {}
+WRITING: Final[Mapping[str, Any]] = {_WRITING: True}
 _PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -27,29 +26,65 @@ _PRAGMAS: Final = (
 
 
 def engine(url: URL) -> Engine:
-    """Return an engine whose writers take SQLite's one write lock at the start and whose readers take none."""
+    """Return an engine whose writers take SQLite's one write lock at the start and whose readers take none.
+
+    Before a fork idle connections are closed: a child that finds them in SQLite's memory believes in locks that only the
+    parent holds, and would take a transaction's locks for its own.
+    """
     made = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
-    _ENGINES.add(made)
-    event.listen(made, "do_connect", _refuse_after_fork)
+    forks.guard(made, str(_path(url).absolute()))
     event.listen(made, "connect", _connected)
     event.listen(made, "begin", _begin)
     return made
 
 
-def path(url: URL) -> Path:
-    """Return where the database of *url* lies; raises ValueError for one in memory, which no worker could share."""
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise ValueError("the ledger needs a file")
-    return Path(url.database)
+def exists(url: URL) -> bool:
+    """Return whether there is a database; raises ValueError as create() does."""
+    return _path(url).exists()
 
 
-def create(file: Path) -> None:
-    """Make an empty database *file* with mode 0600, which its WAL inherits; one that exists stays as it is."""
+def create(url: URL) -> None:
+    """Make an empty database with mode 0600, which its WAL inherits; one that exists stays as it is.
+
+    Raises ValueError for one in memory, which no worker could share.
+    """
+    file = _path(url)
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         return
+
+
+def lock(connection: Connection, *, alone: bool) -> None:
+    """Lock nothing: who writes is alone since the transaction began."""
+
+
+def lock_name(connection: Connection, name: str) -> None:
+    """Lock nothing, as above."""
+
+
+def forget(engine: Engine) -> bool:
+    """Move everything from the write-ahead log into the database, which overwrites what was deleted, and empty it.
+
+    Returns False if a reader is in the way. Writers wait meanwhile, a second at most.
+    """
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA busy_timeout=1000")
+        busy: int = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        cursor.close()
+    finally:
+        raw.close()
+    return busy == 0
+
+
+def _path(url: URL) -> Path:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise ValueError("the ledger needs a file")
+    return Path(url.database)
 
 
 def _connected(raw: sqlite3.Connection, _record: object) -> None:
@@ -62,22 +97,6 @@ def _connected(raw: sqlite3.Connection, _record: object) -> None:
         cursor.close()
 
 
-def _before_fork() -> None:
-    """Close idle connections: a child that finds them in SQLite's memory believes in locks that only the parent holds."""
-    for each in list(_ENGINES):
-        if isinstance(each.pool, QueuePool) and each.pool.checkedout():
-            _IN_USE_AT_FORK.add(path(each.url).absolute())
-        each.dispose()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_IN_USE_AT_FORK.clear)
-
-
-def _refuse_after_fork(_dialect: object, _record: object, arguments: Sequence[object], _options: object) -> None:
-    if Path(str(arguments[0])).absolute() in _IN_USE_AT_FORK:
-        raise RuntimeError("this process was forked inside a transaction on the ledger and can't use it")
-
-
 def _begin(connection: Connection) -> None:
-    writing = connection.get_execution_options().get(WRITING, False)
+    writing = connection.get_execution_options().get(_WRITING, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

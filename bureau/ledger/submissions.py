@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +14,9 @@ from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.schema import batches, cards, files, job_profiles, jobs, lots, profiles
 from bureau.models import Batch, CardState, FileId, JobHeader, JobId, JobState, LotHeader, LotId, ProfilePin
 from hardware.keystores import Mode
+
+LEVELS: Final = range(1, 4)
+"""The levels of priority, 1 the most urgent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,7 @@ def _insert_lot(tx: Transaction, job: int, position: int, lot: LotHeader) -> int
         due=lot.due,
         profiles=list(lot.profiles),
         common=rows.common_json(lot.common),
+        protocols=list(lot.protocols),
     )
 
 
@@ -163,7 +168,7 @@ def add_cards(ledger: Ledger, incoming: Incoming, records: Sequence[SealedRecord
         raise ValueError(f"{len(records)} records are too many for one transaction")
     if not records:
         return
-    with ledger.write(incoming.actor, now) as tx:
+    with ledger.write(incoming.actor, now, alone=False) as tx:
         _touch(tx, incoming, now)
         try:
             tx.connection.execute(insert(cards), [_card(incoming, record) for record in records])
@@ -206,7 +211,8 @@ def finish(ledger: Ledger, incoming: Incoming, now: datetime) -> tuple[JobId, ..
         if wrong is not None:
             raise NotAllowedError(f"lot {wrong.id} says {wrong.record_count} records and has {wrong.found}")
         mine = jobs.c.id.in_(incoming.jobs.values())
-        tx.connection.execute(update(jobs).where(mine).values(state=JobState.HELD.value))
+        held = {"state": JobState.HELD.value, "held_by": tx.actor, "held_at": now, "held_reason": "not released yet"}
+        tx.connection.execute(update(jobs).where(mine).values(held))
         tx.connection.execute(update(files).where(files.c.id == incoming.file).values(accepted_at=now))
         tx.record("accept", f"file {incoming.file}", jobs=",".join(str(job) for job in incoming.jobs.values()))
     return tuple(incoming.jobs.values())
@@ -248,14 +254,47 @@ def crns_in_use(ledger: Ledger, issuer: str, crns: Iterable[str]) -> dict[str, J
 def release(ledger: Ledger, job: JobId, actor: str, now: datetime) -> None:
     """Let encoders take the cards of a held *job*; raises NotFoundError, NotAllowedError."""
     with ledger.write(actor, now) as tx:
-        state = tx.connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one_or_none()
-        if state is None or state == JobState.INCOMING:
-            raise NotFoundError(f"there is no job {job}", "See `bureau jobs`.")
-        if state != JobState.HELD:
+        state = _state(tx, job)
+        if state is not JobState.HELD:
             raise NotAllowedError(f"job {job} is {state} already")
-        done = {"state": JobState.RELEASED.value, "released_at": now}
+        done = {"state": JobState.RELEASED.value, "released_at": now, "held_by": None, "held_at": None, "held_reason": None}
         tx.connection.execute(update(jobs).where(jobs.c.id == job).values(done))
         tx.record("release", f"job {job}")
+
+
+def hold(ledger: Ledger, job: JobId, reason: str, actor: str, now: datetime) -> None:
+    """Let encoders take no more cards of *job*; those in hand are finished. Raises NotFoundError, NotAllowedError."""
+    with ledger.write(actor, now) as tx:
+        state = _state(tx, job)
+        if state not in {JobState.RELEASED, JobState.HELD}:
+            raise NotAllowedError(f"job {job} is {state}, so nothing of it is left to hold")
+        held = {"state": JobState.HELD.value, "held_by": actor, "held_at": now, "held_reason": reason}
+        tx.connection.execute(update(jobs).where(jobs.c.id == job).values(held))
+        tx.record("hold", f"job {job}", reason=reason)
+
+
+def set_priority(ledger: Ledger, job: JobId, level: int, reason: str, actor: str, now: datetime) -> None:
+    """Make *job* as urgent as *level*, 1 to 3, says; raises NotFoundError, NotAllowedError.
+
+    What its issuer asked for stays beside it: the audit trail says that.
+    """
+    if level not in LEVELS:
+        raise NotAllowedError(f"{level} is no priority", "1 is the most urgent, 3 the least.")
+    with ledger.write(actor, now) as tx:
+        state = _state(tx, job)
+        if state not in {JobState.RELEASED, JobState.HELD}:
+            raise NotAllowedError(f"job {job} is {state}, so nothing of it is left to make")
+        this = jobs.c.id == job
+        levels = tx.connection.execute(select(jobs.c.priority, jobs.c.set_priority).where(this)).one()
+        tx.connection.execute(update(jobs).where(this).values(set_priority=level))
+        tx.record("priority", f"job {job}", reason=reason, was=levels.set_priority or levels.priority, now=level)
+
+
+def _state(tx: Transaction, job: JobId) -> JobState:
+    state = tx.connection.execute(select(jobs.c.state).where(jobs.c.id == job)).scalar_one_or_none()
+    if state is None or state == JobState.INCOMING:
+        raise NotFoundError(f"there is no job {job}", "See `bureau jobs`.")
+    return JobState(state)
 
 
 def discard_leftovers(ledger: Ledger, actor: str, now: datetime, *, idle: timedelta = timedelta(0)) -> int:

@@ -6,11 +6,12 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from bureau.errors import NotFoundError
-from bureau.ledger import rows, views
+from bureau.ledger import moves, rows, views
+from bureau.ledger.claims import Claim
 from bureau.ledger.ledger import Ledger
-from bureau.ledger.schema import cards, jobs, traces
+from bureau.ledger.schema import attempts, cards, jobs, traces
 from bureau.ledger.views import AttemptView
-from bureau.models import AttemptId, CardId, JobId, SealedCard
+from bureau.models import AttemptOutcome, CardId, JobId, Recording, SealedCard
 from hardware.keystores import Mode
 
 
@@ -37,7 +38,7 @@ def kept(connection: Connection, card: CardId, number: int | None = None) -> Kep
             return Kept(record=record, attempt=attempt, number=place, trace=trace)
     raise NotFoundError(
         f"no trace was kept of card {card}",
-        "A process that dies leaves none, nor does a blank that never reached its encoder or is in hand now.",
+        "A process that dies leaves none, nor does a card in hand, nor one that was made before traces were kept.",
     )
 
 
@@ -61,7 +62,15 @@ def sealed(connection: Connection, card: CardId) -> SealedCard:
     )
 
 
-def replayed(ledger: Ledger, card: CardId, attempt: AttemptId, reader: str, chip: str, actor: str, now: datetime) -> None:
+def replayed(ledger: Ledger, card: CardId, attempt: int, reader: str, chip: str, actor: str, now: datetime) -> None:
     """Tell the audit log that a record is about to be written to a test card, which is never counted."""
     with ledger.write(actor, now) as tx:
-        tx.record("replay", f"card {card}", attempt=int(attempt), reader=reader, chip=chip)
+        tx.record("replay", f"card {card}", attempt=attempt, reader=reader, chip=chip)
+
+
+def keep(ledger: Ledger, claim: Claim, recording: Recording, now: datetime) -> None:
+    """Keep the trace of an attempt whose end somebody else has written, its lease being over; nothing else changes."""
+    with ledger.write(claim.encoder, now) as tx:
+        this = (attempts.c.id == claim.attempt) & (attempts.c.outcome != AttemptOutcome.OPEN.value)
+        if tx.connection.execute(select(attempts.c.id).where(this)).first():
+            moves.keep(tx, claim.attempt, recording)

@@ -4,35 +4,43 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, Select, case, func, select
 
 from bureau import scheduling
 from bureau.errors import NotFoundError
-from bureau.ledger import rows
+from bureau.ledger import encoders, queue, rows
 from bureau.ledger.closing import Balance, balance
 from bureau.ledger.rows import AnyRow
-from bureau.ledger.schema import UNWRITTEN, attempts, batches, cards, encoders, files, jobs, lots
+from bureau.ledger.schema import UNWRITTEN, attempts, batches, cards, files, jobs, lots
 from bureau.models import (
     AttemptId,
     AttemptOutcome,
     BatchId,
     CardId,
     CardState,
+    Cause,
     EncoderId,
     Environment,
     Form,
+    Hold,
     JobId,
     JobState,
     LotId,
 )
+from bureau.scheduling import Machine, OpenLot
 from hardware.keystores import Mode
 from hardware.trace.speed import Speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """One job; *due* is the earliest of its lots, *waits* says why cards that are ready aren't made."""
+    """One job; *due* is the earliest of its lots, *waits* says why cards that are ready aren't made.
+
+    *asked* is the priority that its issuer asked for, *late* whether a lot's work doesn't fit before its date any more,
+    *hold* who stopped it, *stock_changes* how often an encoder changed its stock for it.
+    """
 
     number: JobId
     batch: BatchId
@@ -44,8 +52,12 @@ class JobView:
     state: JobState
     mode: Mode
     priority: int
+    asked: int
     environment: Environment
     due: datetime | None
+    late: bool
+    hold: Hold | None
+    stock_changes: int
     records: int
     counts: Mapping[CardState, int]
     waits: tuple[str, ...]
@@ -93,6 +105,8 @@ class AttemptView:
     identity: str | None
     outcome: AttemptOutcome
     cause: str | None
+    code: Cause | None
+    """Who is to blame for the cause."""
     started_at: datetime
     ended_at: datetime | None
     speed: Speed | None
@@ -105,8 +119,13 @@ class _Tally:
     unwritten: int = 0
 
 
-def list_jobs(connection: Connection, numbers: Sequence[JobId] | None = None) -> list[JobView]:
-    """Return the jobs by number, all or those of *numbers*."""
+_NONE: Final = _Tally({})
+
+
+def list_jobs(
+    connection: Connection, numbers: Sequence[JobId] | None = None, *, now: datetime | None = None
+) -> list[JobView]:
+    """Return the jobs by number, all or those of *numbers*; late at *now*, or as far as a claim has found out."""
     wanted = (
         select(jobs, batches.c.batch_id.label("name"), batches.c.issuer, batches.c.form, files.c.name.label("file"))
         .join(batches, jobs.c.batch_id == batches.c.id)
@@ -116,12 +135,14 @@ def list_jobs(connection: Connection, numbers: Sequence[JobId] | None = None) ->
     )
     found = connection.execute(wanted if numbers is None else wanted.where(jobs.c.id.in_(numbers))).all()
     shown = [row.id for row in found]
-    machines = [rows.machine(row) for row in connection.execute(select(encoders).order_by(encoders.c.name))]
     lots_of, tallies = defaultdict[int, list[AnyRow]](list), _tallies(connection, shown, every=numbers is None)
-    of_shown = _of_jobs(_lots_with_jobs(), shown, every=numbers is None)
+    of_shown = _of_jobs(queue.lots_with_jobs(), shown, every=numbers is None)
     for lot in connection.execute(of_shown.order_by(lots.c.id)):
         lots_of[lot.job_id].append(lot)
-    return [_job_view(row, lots_of[row.id], tallies, machines) for row in found]
+    asking = [rows.open_lot(lot) for each in lots_of.values() for lot in each if tallies.get(lot.id, _NONE).claimable]
+    open_lots = {lot.lot: lot for lot in (queue.judged(connection, asking, now) if now else asking)}
+    machines = encoders.machines(connection)
+    return [_job_view(row, lots_of[row.id], tallies, open_lots, machines) for row in found]
 
 
 def one_job(connection: Connection, job: JobId) -> JobView:
@@ -134,11 +155,6 @@ def one_job(connection: Connection, job: JobId) -> JobView:
 
 def _of_jobs(wanted: Select[*tuple[object, ...]], numbers: Sequence[int], *, every: bool) -> Select[*tuple[object, ...]]:
     return wanted if every else wanted.where(lots.c.job_id.in_(numbers))
-
-
-def _lots_with_jobs() -> Select[*tuple[object, ...]]:
-    columns = [column for column in jobs.c if column.name not in lots.c]
-    return select(lots, *columns).join(jobs, lots.c.job_id == jobs.c.id)
 
 
 def _tallies(connection: Connection, numbers: Sequence[int], *, every: bool) -> dict[int, _Tally]:
@@ -156,17 +172,20 @@ def _tallies(connection: Connection, numbers: Sequence[int], *, every: bool) -> 
 
 
 def _job_view(
-    row: AnyRow, lots_of_it: Sequence[AnyRow], tallies: Mapping[int, _Tally], machines: Sequence[scheduling.Machine]
+    row: AnyRow,
+    lots_of_it: Sequence[AnyRow],
+    tallies: Mapping[int, _Tally],
+    open_lots: Mapping[LotId, OpenLot],
+    machines: Sequence[Machine],
 ) -> JobView:
-    counts, unwritten, waits = dict.fromkeys(CardState, 0), 0, dict[str, None]()
+    counts, unwritten = dict.fromkeys(CardState, 0), 0
+    asking = [open_lots[lot.id] for lot in lots_of_it if lot.id in open_lots]
     for lot in lots_of_it:
-        tally = tallies.get(lot.id, _Tally({}))
+        tally = tallies.get(lot.id, _NONE)
         for state, count in tally.counts.items():
             counts[state] += count
         unwritten += tally.unwritten
-        reason = scheduling.waits(rows.open_lot(lot), machines) if tally.claimable else None
-        if reason:
-            waits[reason] = None
+    waits = dict.fromkeys(filter(None, (scheduling.waits(lot, machines) for lot in asking)))
     if unwritten:
         waits[f"{unwritten} came back {UNWRITTEN} times unwritten"] = None
     return JobView(
@@ -179,9 +198,13 @@ def _job_view(
         file=row.file,
         state=JobState(row.state),
         mode=Mode(row.mode),
-        priority=row.priority,
+        priority=row.set_priority or row.priority,
+        asked=row.priority,
         environment=rows.environment(row),
         due=min((lot.due for lot in lots_of_it if lot.due), default=None),
+        late=any(lot.late for lot in asking),
+        hold=rows.hold(row),
+        stock_changes=row.stock_changes,
         records=sum(lot.record_count for lot in lots_of_it),
         counts=counts,
         waits=tuple(waits),
@@ -246,6 +269,7 @@ def list_attempts(connection: Connection, card: CardId) -> list[AttemptView]:
             identity=row.identity,
             outcome=AttemptOutcome(row.outcome),
             cause=row.cause,
+            code=Cause(row.cause_code) if row.cause_code else None,
             started_at=row.started_at,
             ended_at=row.ended_at,
             speed=rows.speed(row),
@@ -276,12 +300,10 @@ def find_jobs(connection: Connection, named: str) -> tuple[JobId, ...]:
 
 
 def find_card(connection: Connection, named: str) -> CardId:
-    """Return the card that a person means by its number or CRN; raises NotFoundError, also where several have that CRN."""
-    if named.isascii() and named.isdigit() and len(named) < 19:
-        numbered = connection.execute(select(cards.c.id).where(cards.c.id == int(named))).scalar_one_or_none()
-        if numbered is not None:
-            return CardId(numbered)
+    """Return the card that a person means by its CRN or else its number; raises NotFoundError, also where several fit."""
     found = connection.execute(select(cards.c.id, cards.c.issuer).where(cards.c.crn == named).order_by(cards.c.id)).all()
+    if not found and named.isascii() and named.isdigit() and named[0] != "0" and len(named) < 19:
+        found = connection.execute(select(cards.c.id, cards.c.issuer).where(cards.c.id == int(named))).all()
     if len(found) == 1:
         return CardId(found[0].id)
     if found:

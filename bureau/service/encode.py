@@ -8,9 +8,10 @@ import structlog
 
 from bureau.containers import orders
 from bureau.errors import BureauError, FenceError, NotAllowedError, UnavailableError
-from bureau.ledger import claims
+from bureau.ledger import claims, traces
 from bureau.ledger.claims import Claim
 from bureau.models import AttemptOutcome, BatchId, CardState, ReachedAid, SealedCard, StepResult
+from bureau.service.blame import blame
 from bureau.service.catalog import Shelf
 from bureau.service.plant import Plant
 from bureau.service.press import Press, Results, Work
@@ -18,7 +19,7 @@ from bureau.service.seal import unseal
 from bureau.service.tape import Tape
 from hardware.crypto import random_bytes
 from hardware.encoders import Encoder, Tray
-from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard, PlanError, ProtocolError
+from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard, PlanError, ProtocolError, WrongCard
 from hardware.iso7816 import Command, Response
 from hardware.perso.order import Order
 from hardware.perso.product import Product
@@ -77,6 +78,8 @@ def _made(plant: Plant, machine: Encoder, claim: Claim, work: Work, tape: Tape) 
         return making.make()
     except FenceError as lost:
         log.warning("lease_lost", card=claim.card, attempt=claim.attempt, cause=str(lost))
+        if (recording := tape.recording()) is not None:
+            traces.keep(plant.ledger, claim, recording, plant.clock())
         return Ended(tray=Tray.REJECT if making.begun else Tray.RETURNED)
 
 
@@ -93,7 +96,8 @@ def _abandon(plant: Plant, machine: Encoder, claim: Claim, fault: BaseException,
         if position is None:
             _undrawn(plant, claim)
             return
-        outcome = claims.abandon(plant.ledger, claim, cause, position, plant.clock(), tape.recording())
+        now, recording = plant.clock(), tape.recording()
+        outcome = claims.abandon(plant.ledger, claim, cause, position, now, recording, code=blame(fault))
         machine.eject(TRAYS[outcome])
         log.error("card_abandoned", card=claim.card, position=position, outcome=outcome, cause=cause)
     except Exception as second:
@@ -122,29 +126,23 @@ class _Making:
 
     def make(self) -> Ended:
         """Make the card; raises FenceError where someone else decides about it now."""
-        if not self._tape.atr:
-            return self._untouched("the blank doesn't answer to reset", AttemptOutcome.MUTE)
-        if unfit := self._unfit():
-            return self._untouched(unfit)
         try:
+            self._suits()
             self._press.open()
             self._press.look()
-        except AuthenticationError as wrong:
-            return self._untouched(f"key: {wrong}", hold=wrong.refused)
-        except MuteCard as mute:
-            return self._untouched(str(mute), AttemptOutcome.MUTE)
+        except PlanError as fault:
+            said = self._carried()
+            return self._untouched(NotAllowedError(said) if said else fault)
         except HardwareError as fault:
-            return self._untouched((self._carried() if isinstance(fault, PlanError) else None) or str(fault))
+            return self._untouched(fault)
         return self._write()
 
-    def _unfit(self) -> str | None:
-        """Return why nothing need be said to this card."""
-        product, atr = self._work.product, self._tape.atr
-        if not product.matches(atr):
-            return f"wrong card: its ATR {atr.hex().upper()} isn't {product.name}'s"
-        if product.extended and self._tape.protocol == "T=0":
-            return f"wrong card: it talks T=0, which can't carry the extended commands that {product.name} takes"
-        return None
+    def _suits(self) -> None:
+        """Raise MuteCard or WrongCard where nothing need be said to this card."""
+        if not self._tape.atr:
+            raise MuteCard("the blank doesn't answer to reset")
+        if unfit := self._work.product.unfit(self._tape.atr, self._tape.protocol):
+            raise WrongCard(unfit)
 
     def _carried(self) -> str | None:
         """Return whose card the chip is already: that is why the plan finds something in its way."""
@@ -174,34 +172,36 @@ class _Making:
             self._press.verify()
         except HardwareError as fault:
             if not self.begun:
-                mute = isinstance(fault, MuteCard)
-                return self._untouched(str(fault), AttemptOutcome.MUTE if mute else AttemptOutcome.RETURNED)
+                return self._untouched(fault)
             if isinstance(fault, LostCard | ProtocolError):  # no status word says what the card did
-                return self._settle(CardState.SUSPECT, AttemptOutcome.UNKNOWN, str(fault))
-            return self._settle(CardState.REJECTED, AttemptOutcome.SPOILED, str(fault))
+                return self._settle(CardState.SUSPECT, AttemptOutcome.UNKNOWN, fault)
+            return self._settle(CardState.REJECTED, AttemptOutcome.SPOILED, fault)
         except NotAllowedError as refused:
-            return self._untouched(str(refused))
-        return self._settle(CardState.GOOD, AttemptOutcome.GOOD, None)
+            return self._untouched(refused)
+        return self._settle(CardState.GOOD, AttemptOutcome.GOOD)
 
-    def _untouched(self, cause: str, outcome: AttemptOutcome = AttemptOutcome.RETURNED, *, hold: bool = False) -> Ended:
-        """Put the record back; a blank whose channel didn't open, for whatever reason, is a strike against the encoder."""
+    def _untouched(self, fault: HardwareError | NotAllowedError) -> Ended:
+        """Put the record back; unless it just doesn't suit this record, the blank is a strike against the encoder."""
+        suits = not isinstance(fault, PlanError | NotAllowedError)
+        outcome = AttemptOutcome.MUTE if isinstance(fault, MuteCard) else AttemptOutcome.RETURNED
         claims.give_back(
             self._plant.ledger,
             self._claim,
-            cause,
+            str(fault),
             self._position,
             self._plant.clock(),
             outcome=outcome,
-            strike=not self._press.opened,
-            hold=hold,
-            forgive=self._press.opened,
+            code=blame(fault),
+            strike=suits,
+            hold=isinstance(fault, AuthenticationError) and fault.refused,
+            forgive=not suits,
             recording=self._tape.recording(),
         )
-        log.warning("blank_returned", card=self._claim.card, position=self._position, outcome=outcome, cause=cause)
+        log.warning("blank_returned", card=self._claim.card, position=self._position, outcome=outcome, cause=str(fault))
         return Ended(tray=Tray.RETURNED if outcome is AttemptOutcome.RETURNED else Tray.REJECT)
 
-    def _settle(self, state: CardState, outcome: AttemptOutcome, cause: str | None) -> Ended:
-        results = self._press.results
+    def _settle(self, state: CardState, outcome: AttemptOutcome, fault: HardwareError | None = None) -> Ended:
+        results, cause = self._press.results, str(fault) if fault else None
         closed = claims.settle(
             self._plant.ledger,
             self._claim,
@@ -209,6 +209,7 @@ class _Making:
             outcome,
             self._plant.clock(),
             cause=cause,
+            code=blame(fault) if fault else None,
             aids=reached(self._work.order, results),
             steps=steps(results),
             card_state=results.card_state,

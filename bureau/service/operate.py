@@ -1,4 +1,4 @@
-"""What people decide on the floor: release jobs, open and hold lines; and the wake-ups that follow from it."""
+"""What people decide on the floor: hold, release and rank jobs, open and hold lines; and the wake-ups that follow."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,6 +28,16 @@ def hold_line(plant: Plant, name: EncoderId, reason: str, actor: str, tell: Tell
     """Let an encoder take no more cards; the one in hand is finished. Raises NotFoundError."""
     encoders.hold(plant.ledger, name, reason, actor, plant.clock())
     tell_lines(plant, tell)
+
+
+def hold_job(plant: Plant, job: JobId, reason: str, actor: str) -> None:
+    """Let encoders take no more cards of *job*; those in hand are finished. Raises NotFoundError, NotAllowedError."""
+    submissions.hold(plant.ledger, job, reason, actor, plant.clock())
+
+
+def set_priority(plant: Plant, job: JobId, level: int, reason: str, actor: str) -> None:
+    """Make *job* as urgent as *level* says, 1 the most; raises NotFoundError, NotAllowedError."""
+    submissions.set_priority(plant.ledger, job, level, reason, actor, plant.clock())
 
 
 def tell_lines(plant: Plant, tell: Tell) -> None:

@@ -18,6 +18,7 @@ from hardware.cards import products
 from hardware.keystores import KeyStore, Mode
 from hardware.keystores.soft import SoftKeyStore
 from hardware.perso.product import Product
+from hardware.trace.speed import T0, T1
 
 Wake = Callable[[Pool, int], None]
 """Tells a pool with so many open encoders that there is work; losing or doubling it is harmless."""
@@ -57,7 +58,7 @@ class Plant:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, ready to be written; raises BureauError, KeyStoreError."""
-        return Ledger(self.settings.ledger_url, self.keystore.authenticate)
+        return Ledger(self.settings.database_url, self.keystore.authenticate)
 
     @cached_property
     def products(self) -> Mapping[str, Product]:
@@ -117,7 +118,17 @@ def _encoder(file: Path, name: EncoderId, entry: Mapping[str, Any], known: Mappi
 
     if not name.isascii() or not all(character.isalnum() or character in "-_" for character in name):
         raise BureauError(f"{file}: {name!r} is no name for an encoder: letters, digits, - and _ are")
-    wrong = set(entry) - {"kind", "product", "environment", "version", "stocks", "mode", "options"}
+    wrong = set(entry) - {
+        "kind",
+        "product",
+        "environment",
+        "version",
+        "stocks",
+        "mode",
+        "protocols",
+        "interpreters",
+        "options",
+    }
     if wrong:
         raise BureauError(f"{file}: encoder {name}: nothing is known of {', '.join(sorted(wrong))}")
     product = known.get(text("product"))
@@ -133,6 +144,8 @@ def _encoder(file: Path, name: EncoderId, entry: Mapping[str, Any], known: Mappi
         product=product.name,
         profiles=product.profiles,
         stocks=_stocks(file, name, entry),
+        protocols=_protocols(file, name, entry),
+        interpreters=_interpreters(file, name, entry),
         mode=Mode(mode),
         environment=text("environment", product.environment),
         version=text("version", product.environment_version),
@@ -145,3 +158,20 @@ def _stocks(file: Path, name: EncoderId, entry: Mapping[str, Any]) -> tuple[str,
     if not isinstance(stocks, list) or not stocks or not all(isinstance(stock, str) for stock in stocks):
         raise BureauError(f"{file}: encoder {name} needs its stocks, a list of at least one plastic stock")
     return tuple(stocks)
+
+
+def _protocols(file: Path, name: EncoderId, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    protocols = entry.get("protocols", [T0, T1])
+    if not isinstance(protocols, list) or not protocols or any(each not in (T0, T1) for each in protocols):
+        raise BureauError(f'{file}: encoder {name}: protocols is a list of "T=0", "T=1" or both')
+    return tuple(dict.fromkeys(protocols))
+
+
+def _interpreters(file: Path, name: EncoderId, entry: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    interpreters = entry.get("interpreters", [])
+    if not isinstance(interpreters, list) or not all(
+        isinstance(each, dict) and set(each) == {"type", "version"} and all(isinstance(part, str) for part in each.values())
+        for each in interpreters
+    ):
+        raise BureauError(f'{file}: encoder {name}: interpreters is a list of {{ type = "...", version = "..." }}')
+    return tuple((each["type"], each["version"]) for each in interpreters)

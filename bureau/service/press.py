@@ -103,9 +103,9 @@ class Press:
     def look(self) -> None:
         """Read what the card holds, and plan it; raises HardwareError, and nothing has been written then."""
         self._enter("read what the card holds")
-        held: Registry = run(self._secured(registry.read_all()), self._transmit)
-        self.results.card_state = held.isd.state
-        self.plan: Plan = plan(self._work.order, self._work.catalog, self._work.product, held)
+        self.held: Registry = run(self._secured(registry.read_all()), self._transmit)
+        self.results.card_state = self.held.isd.state
+        self.plan: Plan = plan(self._work.order, self._work.catalog, self._work.product, self.held)
 
     def write(self, begin: Callable[[], None]) -> None:
         """Carry out the plan; *begin* is called before the first command that changes the card.

@@ -39,10 +39,8 @@ def unseal_trace(sealed: bytes, key: DataKey, attempt: AttemptId) -> Trace:
     """Undo seal_trace(); raises BureauError for a trace that was altered or moved."""
     try:
         return load(zlib.decompress(aead_open(key.value, sealed, _of(attempt))).decode().splitlines())
-    except ValueError as wrong:
-        raise BureauError(
-            f"the trace of attempt {attempt} can't be opened: it was altered in the ledger, or the key store is another"
-        ) from wrong
+    except (ValueError, TypeError) as wrong:
+        raise BureauError("this trace can't be opened: it was altered in the ledger, or the key store is another") from wrong
 
 
 def _of(attempt: AttemptId) -> bytes:

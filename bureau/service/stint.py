@@ -107,7 +107,7 @@ def _is_ready(plant: Plant, machine: Encoder, name: EncoderId, over: Callable[[]
             encoders.awaits(plant.ledger, name, None, plant.clock())
             return _has_blanks(plant, machine, name)
         with plant.ledger.read() as connection:
-            work = floor.next_work(connection, name)
+            work = floor.next_work(connection, name, plant.clock())
         told = f"{reason} ({work.left} left of job {work.job})" if work else None
         if encoders.awaits(plant.ledger, name, told, plant.clock()) and told:
             log.info("machine_waits", encoder=name, cause=told)

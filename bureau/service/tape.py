@@ -10,7 +10,6 @@ from bureau.service.plant import Plant
 from bureau.service.press import Work
 from bureau.service.seal import seal_trace
 from hardware.encoders import Encoder
-from hardware.errors import HardwareError
 from hardware.trace.recorder import Recorder
 from hardware.trace.speed import speed
 
@@ -22,9 +21,8 @@ class Tape:
 
     def __init__(self, plant: Plant, machine: Encoder, claim: Claim, work: Work) -> None:
         self._plant, self._machine, self._claim, self._work = plant, machine, claim, work
-        self._began = plant.clock()
         self.atr = b""
-        self.recorder = Recorder(machine.transmit, time.perf_counter)
+        self.recorder = Recorder(machine.transmit, time.perf_counter, plant.clock)
 
     @property
     def protocol(self) -> str:
@@ -40,10 +38,9 @@ class Tape:
                 encoder=claim.encoder,
                 atr=self.atr,
                 protocol=self._machine.protocol,
-                began=self._began,
             )
             key = self._plant.keystore.unwrap(claim.wrapped_data_key)
             return Recording(speed=speed(trace), sealed=seal_trace(trace, key, claim.attempt))
-        except (HardwareError, ValueError) as fault:
-            log.error("trace_lost", card=claim.card, attempt=claim.attempt, cause=str(fault))
+        except Exception as fault:
+            log.error("trace_lost", card=claim.card, attempt=claim.attempt, error=type(fault).__name__)
             return None

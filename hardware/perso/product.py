@@ -40,3 +40,11 @@ class Product:
         return len(atr) == len(self.atr) and all(
             (a ^ b) & mask == 0 for a, b, mask in zip(atr, self.atr, self.atr_mask, strict=True)
         )
+
+    def unfit(self, atr: bytes, protocol: str) -> str | None:
+        """Return why nothing need be said to a card of this *atr* that talks *protocol*; None if it fits."""
+        if not self.matches(atr):
+            return f"wrong card: its ATR {atr.hex().upper()} isn't {self.name}'s"
+        if self.extended and protocol == "T=0":
+            return f"wrong card: it talks T=0, which can't carry the extended commands that {self.name} takes"
+        return None

@@ -73,7 +73,10 @@ class ApplicationInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardProfile:
-    """A CardProfile: the chip product, the stock, what is loaded and installed, and the largest APDU."""
+    """A CardProfile: the chip product, the stock, what is loaded and installed, the largest APDU, and the protocols.
+
+    protocols: "T=0", "T=1", or what else @Type of a Protocol says.
+    """
 
     id: UniqueID
     version: str
@@ -83,6 +86,7 @@ class CardProfile:
     max_apdu: int
     load_files: tuple[LoadFileInstance, ...]
     applications: tuple[ApplicationInstance, ...]
+    protocols: tuple[str, ...] = ()
 
     def instance(self, aid: AID | None, application: UniqueID | None) -> ApplicationInstance:
         """Return the one instance of *aid* or, where that is None, of the *application* profile; else raises PlanError."""

@@ -20,10 +20,11 @@ class _Noted(NamedTuple):
 
 
 class Recorder:
-    """Stands between a dialogue and what transmits; *ticks* returns seconds that only go forward."""
+    """Stands between a dialogue and what transmits; *ticks* returns seconds that only go forward, *now* the time of day."""
 
-    def __init__(self, transmit: Transmit, ticks: Callable[[], float]) -> None:
-        self._transmit, self._ticks = transmit, ticks
+    def __init__(self, transmit: Transmit, ticks: Callable[[], float], now: Callable[[], datetime]) -> None:
+        self._transmit, self._ticks, self._now = transmit, ticks, now
+        self._began: datetime | None = None
         self._noted: list[_Noted] = []
         self.phase = ""
         """What is being done now, as it will be shown."""
@@ -34,6 +35,7 @@ class Recorder:
 
     def __call__(self, command: Command) -> Response:
         """Exchange one command; raises what transmitting raises."""
+        self._began = self._began or self._now()
         response, fault, start = None, "", self._ticks()
         try:
             response = self._transmit(command)
@@ -44,7 +46,12 @@ class Recorder:
             self._noted.append(_Noted(self.phase, command, response, fault, start, self._ticks()))
         return response
 
-    def trace(self, *, product: str, encoder: str, atr: bytes, protocol: str, began: datetime) -> Trace:
+    @property
+    def last(self) -> Exchange | None:
+        """The newest exchange."""
+        return _exchange(self._noted[-1], self._noted[0].start) if self._noted else None
+
+    def trace(self, *, product: str, encoder: str, atr: bytes, protocol: str) -> Trace:
         """Return what has been noted since the card was switched on."""
         first = self._noted[0].start if self._noted else 0.0
         return Trace(
@@ -52,7 +59,7 @@ class Recorder:
             encoder=encoder,
             atr=atr,
             protocol=protocol,
-            began=began,
+            began=self._began or self._now(),
             exchanges=tuple(_exchange(noted, first) for noted in self._noted),
         )
 

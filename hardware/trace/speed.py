@@ -9,6 +9,8 @@ from hardware.trace import Exchange, Trace
 T0, T1 = "T=0", "T=1"
 ETU = {T0: 12, T1: 11}
 """Elementary time units of one byte with its guard time (ISO/IEC 7816-3 sections 7.2, 10.2, 11.2)."""
+HEADER = 5
+"""Bytes of CLA, INS, P1, P2 and P3."""
 BLOCK = 254
 """Most bytes that a T=1 block carries, beside the four of its prologue and epilogue (11.3)."""
 REAL = 2.0
@@ -19,9 +21,9 @@ REAL = 2.0
 class Speed:
     """The times of one attempt, in microseconds.
 
-    protocol: "T=0", "T=1" or empty; bit_rate: what the ATR offers, bits a second, 0 without a line; octets: of all commands
-    and answers; card: from commands to their answers; host: between an answer and the next command; least: what the line
-    takes for these octets at that rate, 0 without a line.
+    protocol: "T=0", "T=1" or empty; bit_rate: what the ATR offers, bits a second, 0 without a line; octets: on the line,
+    or without one those of all APDUs; card: from commands to their answers; host: between an answer and the next command;
+    least: what the line takes for these octets at that rate, 0 without a line.
     """
 
     protocol: str
@@ -64,7 +66,7 @@ def speed(trace: Trace) -> Speed:
     return Speed(
         protocol=trace.protocol,
         bit_rate=rate,
-        octets=sum(each.octets + _answered(each) for each in done),
+        octets=line,
         card=round(took * 1e6),
         host=round((span - took) * 1e6),
         least=round(line * ETU[trace.protocol] * 1e6 / rate) if rate else 0,
@@ -100,8 +102,21 @@ def _answered(each: Exchange) -> int:
 
 
 def _line(each: Exchange, protocol: str) -> int:
-    """Return the bytes on the line: under T=0 a procedure byte goes with data, under T=1 each block has four of its own."""
+    """Return the bytes of an exchange on the line, without a line those of its two APDUs."""
     sent, answered = each.octets, _answered(each)
     if protocol == T0:
-        return sent + answered + bool(each.command.data)
-    return sent + answered + 4 * (-(-sent // BLOCK) + -(-answered // BLOCK))
+        return _t0(each, answered)
+    if protocol == T1:
+        return sent + answered + 4 * (-(-sent // BLOCK) + -(-answered // BLOCK))
+    return sent + answered
+
+
+def _t0(each: Exchange, answered: int) -> int:
+    """Return the bytes of a command under T=0: a procedure byte goes ahead of data, either way (10.3.3).
+
+    An answer to a command with data is announced with 61xx and fetched by GET RESPONSE.
+    """
+    sent = each.octets - (each.octets > HEADER and each.command.ne is not None)
+    if each.octets <= HEADER:
+        return HEADER + answered + (answered > 2)
+    return sent + 1 + answered + (HEADER + 1 + 2 if answered > 2 else 0)

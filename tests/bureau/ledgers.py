@@ -8,6 +8,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from sqlalchemy import select, update
 
@@ -33,6 +34,7 @@ from bureau.models import (
 from bureau.scheduling import Machine
 from hardware.keystores import Mode
 from hardware.perso.order import UniqueID
+from tests.servers import Cluster
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
@@ -47,29 +49,71 @@ def authenticate(message: bytes) -> bytes:
     return hmac.digest(b"a key for tests", message, "sha256")[:16]
 
 
+_CLUSTERS: Final[list[Cluster]] = []
+"""The PostgreSQL cluster that ledgers are in at the moment; none where they are in SQLite."""
+
+
+@contextmanager
+def on(cluster: Cluster) -> Iterator[None]:
+    """Keep the ledgers that are opened meanwhile in *cluster*, and remove them at the end."""
+    _CLUSTERS.append(cluster)
+    try:
+        yield
+    finally:
+        _CLUSTERS.clear()
+
+
 def url(path: Path) -> str:
-    """Return the address of the database at *path*."""
-    return f"sqlite:///{path}"
+    """Return the address of the database at *path*, or of the one that stands for it in PostgreSQL."""
+    return _CLUSTERS[-1].url(_name(path)) if _CLUSTERS else f"sqlite:///{path}"
+
+
+def _name(path: Path) -> str:
+    return sha256(bytes(path.absolute())).hexdigest()[:16]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Ledger]:
     """Open a migrated ledger at *path*."""
-    path.write_bytes(_migrated())
+    if not _CLUSTERS:
+        path.write_bytes(_migrated())
+    with _opened(path, "migrated") as ledger:
+        yield ledger
+
+
+@contextmanager
+def unmigrated(path: Path) -> Iterator[Ledger]:
+    """Open a ledger at *path* that has no tables, and on SQLite no file either."""
+    with _opened(path, "template1") as ledger:
+        yield ledger
+
+
+@contextmanager
+def _opened(path: Path, template: str) -> Iterator[Ledger]:
+    clusters = list(_CLUSTERS)
+    for cluster in clusters:
+        cluster.clone(template, _name(path))
     ledger = Ledger(url(path), authenticate)
     try:
         yield ledger
     finally:
         ledger.close()
+        for cluster in clusters:
+            cluster.drop(_name(path))
+
+
+def migrate(address: str) -> None:
+    """Make the tables."""
+    ledger = Ledger(address, authenticate)
+    ledger.migrate()
+    ledger.close()
 
 
 @cache
 def _migrated() -> bytes:
     with TemporaryDirectory() as folder:
         file = Path(folder, "ledger.db")
-        ledger = Ledger(url(file), authenticate)
-        ledger.migrate()
-        ledger.close()
+        migrate(f"sqlite:///{file}")
         return file.read_bytes()
 
 

@@ -459,7 +459,7 @@ def test_a_chip_that_carries_a_good_card_is_refused(ledger: Ledger) -> None:
 
 
 def test_a_chip_whose_card_is_suspect_is_refused(ledger: Ledger) -> None:
-    """It may carry a good card, and a person has to look at that very chip; afterwards it may be used."""
+    """It may carry a good card, and goes on doing so whatever a person decides about its record."""
     submit(ledger, "A", job("1", lot(2)))
     suspect = take(ledger)
     write(ledger, suspect, "AA")
@@ -467,8 +467,11 @@ def test_a_chip_whose_card_is_suspect_is_refused(ledger: Ledger) -> None:
     claim = take(ledger)
     with pytest.raises(NotAllowedError, match="may carry"):
         write(ledger, claim, "AA")
-    put(ledger, suspect.card, CardState.SCRAPPED)
-    write(ledger, claim, "AA")
+    for decided in (CardState.READY, CardState.SCRAPPED):
+        put(ledger, suspect.card, decided)
+        with pytest.raises(NotAllowedError, match="may carry"):
+            write(ledger, claim, "AA")
+    write(ledger, claim, "AB")
 
 
 def test_a_chip_in_another_hand_is_refused(ledger: Ledger) -> None:

@@ -189,6 +189,7 @@ def _bytes_of(folder: Path) -> bytes:
     return b"".join(each.read_bytes() for each in sorted(folder.iterdir()))
 
 
+@pytest.mark.sqlite
 def test_a_purge_leaves_no_byte_of_a_record_or_its_key_in_the_files(ledger: Ledger, tmp_path: Path) -> None:
     """Neither in the database nor in its write-ahead log; other jobs keep theirs."""
     (number,) = submit(ledger, "A", job("1", lot(30)))
@@ -208,6 +209,7 @@ def test_a_purge_leaves_no_byte_of_a_record_or_its_key_in_the_files(ledger: Ledg
     assert len([row for row in results.stream(ledger, BatchId(1)) if row.sealed is None]) == 30
 
 
+@pytest.mark.sqlite
 def test_a_purge_that_a_reader_delays_is_finished_by_a_checkpoint(ledger: Ledger, tmp_path: Path) -> None:
     """It says so, and may be repeated."""
     (number,) = submit(ledger, "A", job("1", lot(1)))

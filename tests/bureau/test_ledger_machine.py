@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from bureau.errors import FenceError, NotAllowedError
-from bureau.ledger import auditing, claims, closing, reaping, views
+from bureau.ledger import auditing, claims, closing, decisions, reaping, views
 from bureau.ledger.claims import Claim
 from bureau.models import AttemptOutcome, CardId, CardState, EncoderId, JobId, LotId
 from tests.bureau.ledgers import LEASE, NOW, SIM1, SIM2, authenticate, job, lot, open_encoder, opened, submit
@@ -44,6 +45,7 @@ class Bureau(RuleBasedStateMachine):
         self.stage: dict[CardId, CardState] = {}
         self.ends: dict[CardId, timedelta] = {}
         self.good_chips: set[str] = set()
+        self.unclear_chips: set[str] = set()
 
     def teardown(self) -> None:
         self.stack.close()
@@ -77,7 +79,7 @@ class Bureau(RuleBasedStateMachine):
             assert chip or self.stage[claim.card] is not CardState.LEASED
         else:
             assert can
-            assert chip not in self.good_chips
+            assert chip not in self.good_chips | self.unclear_chips
             self.stage[claim.card], self.ends[claim.card] = CardState.WRITING, self.now + LEASE - NOW
 
     @rule(claim=hands)
@@ -118,8 +120,28 @@ class Bureau(RuleBasedStateMachine):
         self.drop(claim, end)
         with self.ledger.read() as connection:
             chip = views.list_attempts(connection, claim.card)[-1].identity
-        if end is CardState.GOOD and chip:
-            self.good_chips.add(chip)
+        if chip and end is not CardState.REJECTED:
+            (self.good_chips if end is CardState.GOOD else self.unclear_chips).add(chip)
+
+    @rule(
+        card=st.integers(1, 6).map(CardId), what=st.sampled_from([CardState.READY, CardState.SCRAPPED, CardState.WITHDRAWN])
+    )
+    def decide(self, card: CardId, what: CardState) -> None:
+        stage = self.stage.get(card, CardState.READY)
+        fit = {CardState.READY} if what is CardState.WITHDRAWN else {CardState.REJECTED, CardState.SUSPECT}
+        try:
+            with self.ledger.write("supervisor", self.now) as tx:
+                if what is CardState.READY:
+                    decisions.requeue(tx, decisions.to_requeue(tx.connection, [card]))
+                elif what is CardState.WITHDRAWN:
+                    decisions.withdraw(tx, decisions.to_withdraw(tx.connection, [card], []))
+                else:
+                    decisions.scrap(tx, [card], "trial")
+        except NotAllowedError:
+            assert stage not in fit
+            return
+        assert stage in fit or (stage, what) == (CardState.READY, CardState.READY)  # held, for it came back three times
+        self.stage[card] = what
 
     @rule(seconds=st.sampled_from([1, 30, 59, 60, 120]))
     def wait_and_reap(self, seconds: int) -> None:
@@ -154,6 +176,7 @@ class Bureau(RuleBasedStateMachine):
         assert auditing.verify(self.ledger, authenticate) is None
 
 
+@pytest.mark.databases
 def test_any_history_keeps_the_rules() -> None:
     """Thirty histories of thirty steps each."""
     run_state_machine_as_test(

@@ -18,8 +18,8 @@ RECORDS = 40
 LEASE = timedelta(minutes=5)
 
 
-def _encode(path: Path, encoder: EncoderId, told: "Queue[tuple[str, int]]") -> None:
-    ledger = Ledger(url(path), authenticate)
+def _encode(address: str, encoder: EncoderId, told: "Queue[tuple[str, int]]") -> None:
+    ledger = Ledger(address, authenticate)
     while (claim := claims.claim(ledger, encoder, NOW, LEASE)) is not None:
         told.put((claim.crn, claim.fence))
         claims.begin_writing(ledger, claim, "CPLC", f"{encoder}-{claim.crn}", None, NOW, LEASE)
@@ -28,6 +28,7 @@ def _encode(path: Path, encoder: EncoderId, told: "Queue[tuple[str, int]]") -> N
     ledger.close()
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("context", [ForkContext(), SpawnContext()], ids=["fork", "spawn"])
 def test_no_card_is_given_to_two(tmp_path: Path, context: ForkContext | SpawnContext) -> None:
     """Two processes for each of two encoders, as if every message came twice."""
@@ -35,9 +36,8 @@ def test_no_card_is_given_to_two(tmp_path: Path, context: ForkContext | SpawnCon
         open_encoder(ledger, SIM1, SIM2)
         (number,) = submit(ledger, "A", job("1", lot(RECORDS)))
         told: Queue[tuple[str, int]] = context.Queue()
-        workers = [
-            context.Process(target=_encode, args=(tmp_path / "ledger.db", encoder, told)) for encoder in (SIM1, SIM2) * 2
-        ]
+        address = url(tmp_path / "ledger.db")
+        workers = [context.Process(target=_encode, args=(address, encoder, told)) for encoder in (SIM1, SIM2) * 2]
         for worker in workers:
             worker.start()
         got = Counter(told.get(timeout=60) for _ in range(RECORDS))
@@ -53,20 +53,21 @@ def test_no_card_is_given_to_two(tmp_path: Path, context: ForkContext | SpawnCon
         assert auditing.verify(ledger, authenticate) is None
 
 
-def _reap(path: Path, until: datetime) -> None:
-    ledger = Ledger(url(path), authenticate)
+def _reap(address: str, until: datetime) -> None:
+    ledger = Ledger(address, authenticate)
     while datetime.now(UTC) < until:
         reaping.reap(ledger, NOW + LEASE)
     ledger.close()
 
 
+@pytest.mark.databases
 def test_a_reaper_and_an_encoder_never_both_decide(tmp_path: Path) -> None:
     """At the very end of a lease one of the two wins: either writing has begun, or the record is ready again."""
     with opened(tmp_path / "ledger.db") as ledger:
         open_encoder(ledger, SIM1)
         (number,) = submit(ledger, "A", job("1", lot(200)))
         until = datetime.now(UTC) + timedelta(seconds=2)
-        reaper = SpawnContext().Process(target=_reap, args=(tmp_path / "ledger.db", until))
+        reaper = SpawnContext().Process(target=_reap, args=(url(tmp_path / "ledger.db"), until))
         reaper.start()
         ends = Counter[str]()
         while datetime.now(UTC) < until:

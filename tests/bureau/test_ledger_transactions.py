@@ -22,7 +22,7 @@ from bureau.errors import NotAllowedError
 from bureau.ledger import auditing, backup, encoders, schema
 from bureau.ledger.ledger import Ledger
 from bureau.ledger.migrations.run import config
-from tests.bureau.ledgers import NOW, SIM1, authenticate, machine, open_encoder, pin, url
+from tests.bureau.ledgers import NOW, SIM1, authenticate, machine, open_encoder, opened, pin, unmigrated, url
 
 
 @pytest.fixture
@@ -32,10 +32,9 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(file: Path) -> Iterator[Ledger]:
-    ledger = Ledger(url(file), authenticate)
-    ledger.migrate()
-    yield ledger
-    ledger.close()
+    file.parent.mkdir()
+    with opened(file) as ledger:
+        yield ledger
 
 
 def _audited(ledger: Ledger) -> int:
@@ -64,15 +63,17 @@ def test_migrating_again_changes_nothing(ledger: Ledger) -> None:
     assert _audited(ledger) == before
 
 
+@pytest.mark.databases
 def test_an_unmigrated_ledger_is_refused_and_not_made(file: Path) -> None:
-    """Neither reading nor writing brings a database about."""
-    ledger = Ledger(url(file), authenticate)
-    assert not ledger.is_migrated()
-    with pytest.raises(NotAllowedError), ledger.read():
-        pass
-    with pytest.raises(NotAllowedError), ledger.write("ann"):
-        pass
-    assert not file.exists()
+    """Neither reading nor writing brings a database about, or tables in one."""
+    with unmigrated(file) as ledger:
+        assert not ledger.is_migrated()
+        with pytest.raises(NotAllowedError), ledger.read():
+            pass
+        with pytest.raises(NotAllowedError), ledger.write("ann"):
+            pass
+        assert not ledger.is_migrated()
+        assert not file.exists()
 
 
 def test_a_ledger_of_another_version_is_refused(ledger: Ledger, file: Path) -> None:
@@ -91,13 +92,16 @@ def test_a_ledger_in_memory_is_refused() -> None:
         Ledger("sqlite://", authenticate).migrate()
 
 
-def test_only_its_owner_may_read_the_files(ledger: Ledger, file: Path) -> None:
+def test_only_its_owner_may_read_the_files(file: Path) -> None:
     """The database and its write-ahead log have mode 0600, whatever the umask."""
-    open_encoder(ledger, SIM1)
-    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()}
+    with unmigrated(file) as ledger:
+        ledger.migrate()
+        open_encoder(ledger, SIM1)
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()}
     assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("pragma", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1), ("foreign_keys", 1), ("busy_timeout", 10_000)],
@@ -108,6 +112,7 @@ def test_every_connection_has_its_pragmas(ledger: Ledger, pragma: str, value: ob
         assert connection.execute(text(f"PRAGMA {pragma}")).scalar() == value
 
 
+@pytest.mark.sqlite
 def test_a_writer_holds_the_write_lock_from_its_start(ledger: Ledger, file: Path) -> None:
     """BEGIN IMMEDIATE: before its first change already, nobody else can begin to write."""
     with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
@@ -116,6 +121,7 @@ def test_a_writer_holds_the_write_lock_from_its_start(ledger: Ledger, file: Path
         other.execute("BEGIN IMMEDIATE")
 
 
+@pytest.mark.sqlite
 def test_a_reader_takes_no_write_lock(ledger: Ledger, file: Path) -> None:
     """A listing doesn't keep an encoder from claiming."""
     with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other, ledger.read() as connection:
@@ -153,6 +159,7 @@ def test_an_error_undoes_the_change_and_its_audit_entry(ledger: Ledger) -> None:
     assert auditing.verify(ledger, authenticate) is None
 
 
+@pytest.mark.databases
 def test_every_commit_goes_through_the_one_method(file: Path) -> None:
     """A test can kill the process on both sides of it: what it doesn't commit doesn't last."""
 
@@ -167,16 +174,17 @@ def test_every_commit_goes_through_the_one_method(file: Path) -> None:
             else:
                 connection.rollback()
 
-    ledger = Counting(url(file), authenticate)
-    ledger.migrate()
-    assert ledger.commits == 1
-    open_encoder(ledger, SIM1)
-    assert ledger.commits == 3
-    ledger.dropped = True
-    encoders.hold(ledger, SIM1, "test", "ann", NOW)
-    with ledger.read() as connection:
-        assert encoders.machine(connection, SIM1).state == "open"
-    ledger.close()
+    with unmigrated(file):
+        ledger = Counting(url(file), authenticate)
+        ledger.migrate()
+        assert ledger.commits == 1
+        open_encoder(ledger, SIM1)
+        assert ledger.commits == 3
+        ledger.dropped = True
+        encoders.hold(ledger, SIM1, "test", "ann", NOW)
+        with ledger.read() as connection:
+            assert encoders.machine(connection, SIM1).state == "open"
+        ledger.close()
 
 
 def test_a_ledger_without_a_key_store_only_reads(ledger: Ledger, file: Path) -> None:
@@ -212,6 +220,7 @@ def test_the_database_forbids_changing_the_audit_log(ledger: Ledger, change: str
         tx.connection.execute(text(change))
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("tampering", "number"),
     [
@@ -298,6 +307,7 @@ def _read_in_child(ledger: Ledger, reading: Event, done: Event) -> None:
         done.wait(20)
 
 
+@pytest.mark.sqlite
 def test_a_child_holds_locks_of_its_own(ledger: Ledger, file: Path) -> None:
     """A parent that closes its last connection doesn't take itself for the last user and remove the write-ahead log."""
     open_encoder(ledger, SIM1)
@@ -332,6 +342,7 @@ def test_a_ledger_is_refused_to_a_child_forked_inside_a_transaction(ledger: Ledg
     assert _audited(ledger) == before + 1
 
 
+@pytest.mark.sqlite
 def test_a_backup_is_a_whole_ledger_of_its_own(ledger: Ledger, file: Path, tmp_path: Path) -> None:
     """Taken while a change is under way, which isn't in it."""
     open_encoder(ledger, SIM1)

@@ -97,9 +97,9 @@ def test_a_job_says_why_it_waits(ledger: Ledger) -> None:
     assert [each.waits for each in _jobs(ledger)] == [("there is no encoder",)] * 2
     encoders.start(ledger, machine(), NOW)
     held = "all encoders that fit are held: sim1"
-    assert [each.waits for each in _jobs(ledger)] == [(held,), ("no encoder holds GOLD", held)]
+    assert [each.waits for each in _jobs(ledger)] == [(held,), ("stock GOLD not loaded anywhere", held)]
     encoders.open_line(ledger, SIM1, "operator", NOW)
-    assert [each.waits for each in _jobs(ledger)] == [(), ("no encoder holds GOLD",)]
+    assert [each.waits for each in _jobs(ledger)] == [(), ("stock GOLD not loaded anywhere",)]
 
 
 def test_a_job_that_needs_an_interpreter_says_so_before_its_release(ledger: Ledger) -> None:

@@ -74,6 +74,7 @@ def test_card_profile_is_read() -> None:
                 parameters=b"",
             ),
         ),
+        protocols=("T=1",),
     )
 
 

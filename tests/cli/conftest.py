@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from bureau.cli import main
+from bureau.models import Role
+from bureau.service import people
+from bureau.service.plant import Plant
+from config import settings
+from tests.cli.staff import STAFF, handed, secret
 
 DEMO = Path(__file__).parents[2] / "config" / "demo"
 
@@ -40,7 +45,7 @@ def _environment(folder: Path, patch: pytest.MonkeyPatch) -> None:
         "BUREAU_HOME": str(folder / "home"),
         "BUREAU_PASSPHRASE_FILE": str(passphrase),
         "BUREAU_USER": "anna",
-        "BUREAU_LEDGER_URL": "",
+        "BUREAU_DATABASE_URL": "",
         "BUREAU_BROKER_URL": "",
         "BUREAU_STATIONS": "",
         "BUREAU_PLANT_TZ": "Europe/Berlin",
@@ -84,3 +89,34 @@ def founded(bureau: Bureau, home: Path, model: Path) -> Bureau:
     """The same, in a home where everything is registered."""
     shutil.copytree(model, home)
     return bureau
+
+
+@pytest.fixture(scope="session")
+def staff(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model with an account for each of STAFF, made once."""
+    folder = tmp_path_factory.mktemp("staff") / "home"
+    shutil.copytree(model, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUREAU_HOME", str(folder))
+        patch.setenv("BUREAU_DATABASE_URL", "")
+        patch.setenv("BUREAU_PASSPHRASE_FILE", str(model.parent / "passphrase"))
+        plant = Plant(settings.current())
+    for name, role in STAFF.items():
+        people.add(plant, name, Role(role), secret(name).encode(), "root")
+    plant.ledger.checkpoint()
+    plant.ledger.close()
+    return folder
+
+
+By = Callable[..., Said]
+
+
+@pytest.fixture
+def by(bureau: Bureau, home: Path, staff: Path) -> By:
+    """Type a command as somebody of STAFF."""
+    shutil.copytree(staff, home)
+
+    def typed(name: str, *words: str, passphrase: str | None = None) -> Said:
+        return bureau(*words, "--as", name, "--passphrase-fd", handed(passphrase or secret(name)))
+
+    return typed

@@ -62,7 +62,7 @@ def settings(home: Path, lease: timedelta = timedelta(minutes=2)) -> Settings:
     """Return the settings of a bureau in *home*."""
     return Settings(
         home=home,
-        ledger_url=f"sqlite:///{home / 'ledger.sqlite'}",
+        database_url=f"sqlite:///{home / 'ledger.sqlite'}",
         broker_url=None,
         passphrase_file=home / "passphrase",
         stations_file=home / "stations.toml",
@@ -71,7 +71,11 @@ def settings(home: Path, lease: timedelta = timedelta(minutes=2)) -> Settings:
         stint=timedelta(seconds=60),
         retention=timedelta(0),
         encoder=None,
+        alert="",
+        approval=timedelta(hours=24),
         user=ACTOR,
+        os_user="root",
+        account=None,
     )
 
 

@@ -150,7 +150,7 @@ def later() -> datetime:
 def open_plant(home: Path, keystore: KeyStore, clock: Callable[[], datetime] = now, points: Points | None = None) -> Plant:
     """Return a plant on *home* with a key store that is open already."""
     plant = Plant(bureaus.settings(home, LEASE), clock)
-    ledger = PointsLedger(plant.settings.ledger_url, keystore.authenticate)
+    ledger = PointsLedger(plant.settings.database_url, keystore.authenticate)
     ledger.points = points or Points()
     vars(plant).update(keystore=keystore, ledger=ledger)
     return plant

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from bureau.ledger import encoders, reaping
+from bureau.ledger import encoders, floor, reaping
 from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, JobId
 from bureau.service.plant import now
 from hardware.encoders.simulator import Simulator
@@ -13,6 +14,7 @@ from hardware.errors import PlanError
 from hardware.iso7816 import Command, Response
 from hardware.perso.plan import plan
 from tests.e2e import expected, worlds
+from tests.e2e.batches import standard_job
 from tests.e2e.bureaus import Bureau, Station
 from tests.e2e.expected import SINGLE
 
@@ -36,6 +38,12 @@ def ended(bureau: Bureau, job: JobId) -> tuple[CardState, list[tuple[int | None,
     """Return the state of the job's only record and the position and outcome of each of its plastics."""
     (card,) = bureau.cards(job)
     return card.state, [(attempt.position, attempt.outcome) for attempt in bureau.attempts(card)]
+
+
+def codes(bureau: Bureau, job: JobId) -> list[str | None]:
+    """Return who is to blame for each plastic of the job's only record."""
+    (card,) = bureau.cards(job)
+    return [attempt.code for attempt in bureau.attempts(card)]
 
 
 def causes(bureau: Bureau, job: JobId) -> list[str]:
@@ -90,7 +98,7 @@ def test_a_blank_with_foreign_keys_is_returned_with_its_retry_counter_whole(bure
     machine.sent = []
     bureau.run()
     assert ended(bureau, job) == ("good", [(1, "returned"), (2, "good")])
-    assert causes(bureau, job)[0].startswith("key: ")
+    assert (codes(bureau, job), causes(bureau, job)) == (["key", None], ["card cryptogram does not verify", ""])
     assert trays(bureau) == {1: "returned", 2: "good"}
     assert machine.sent.count("INITIALIZE UPDATE") == 2
     assert machine.sent.count("EXTERNAL AUTHENTICATE") == 1
@@ -117,6 +125,30 @@ def test_three_mute_blanks_in_a_row_hold_the_encoder(bureau: Bureau, defect: str
     assert line(bureau) is EncoderState.HELD
     assert ended(bureau, job) == ("ready", [(1, "mute"), (2, "mute"), (3, "mute")])
     assert_counted(bureau, job, mute=3)
+
+
+@pytest.mark.parametrize(
+    ("defect", "code"),
+    [
+        ("dead = true", "card"),
+        ("mute_at = 2", "card"),
+        ("mute_at = 12", "card"),
+        ("memory = 10", "card"),
+        ("wrong_keys = true", "key"),
+    ],
+)
+def test_each_fault_has_somebody_to_blame(bureau: Bureau, defect: str, code: str) -> None:
+    """Beside what the card said."""
+    job = faulty(bureau, {1: defect})
+    assert codes(bureau, job)[0] == code
+    assert causes(bureau, job)[0]
+
+
+def test_a_wrong_card_is_the_operators_doing(bureau: Bureau) -> None:
+    """Nothing was sent to it."""
+    job = faulty(bureau, {}, replace(SOUND, blank="export-scp03"))
+    assert set(codes(bureau, job)) == {"operator"}
+    assert "wrong card: its ATR" in causes(bureau, job)[0]
 
 
 class Refusing(Simulator):
@@ -197,6 +229,47 @@ def test_a_card_that_falls_silent_while_written_is_suspect(bureau: Bureau, defec
     assert trays(bureau) == {1: "reject"}
     assert "doesn't answer" in causes(bureau, job)[0]
     assert_counted(bureau, job, unknown=1)
+
+
+@pytest.mark.parametrize(
+    ("defect", "state", "cause"),
+    [("mute_at = 20", "suspect", "doesn't answer"), ("memory = 10", "rejected", "6A84")],
+    ids=["suspect", "rejected"],
+)
+def test_three_cards_in_a_row_that_went_wrong_hold_the_encoder(
+    bureau: Bureau, tmp_path: Path, defect: str, state: str, cause: str
+) -> None:
+    """Two, a good one and two more don't; the third in a row does, and the fourth is never fed."""
+    wrong = dict.fromkeys((1, 2, 4, 5, 6, 7), defect)
+    bureau.equip(replace(SOUND, defects=wrong))
+    (job,) = bureau.take(standard_job(tmp_path / "job.xml", 8))
+    bureau.run()
+    assert line(bureau) is EncoderState.HELD
+    assert [card.state for card in bureau.cards(job)] == [state, state, "good", state, state, state, "ready", "ready"]
+    with bureau.plant.ledger.read() as connection:
+        (view,) = floor.list_encoders(connection)
+    assert "3 cards in a row" in str(view.reason)
+    assert cause in str(view.reason)
+
+
+class Unnamed(Simulator):
+    """A simulator whose chips refuse to say who they are."""
+
+    def transmit(self, command: Command) -> Response:
+        """Exchange one command."""
+        answer = super().transmit(command)
+        return Response(b"", 0x6985) if command.name == "GET DATA 9F7F" else answer
+
+
+def test_cards_that_open_and_then_refuse_hold_the_encoder_too(bureau: Bureau, tmp_path: Path) -> None:
+    """One unsuitable kind of chip doesn't run through a whole job."""
+    bureau.equip(SOUND)
+    bureau.take(standard_job(tmp_path / "job.xml", 6))
+    bureau.start("sim1", Unnamed.start)
+    bureau.run()
+    assert line(bureau) is EncoderState.HELD
+    assert len(bureau.plastics()) == 3
+    assert not bureau.touched()
 
 
 class Garbling(Simulator):

@@ -31,11 +31,11 @@ def answering(*answers: Response | Exception) -> Recorder:
             raise answer
         return answer
 
-    return Recorder(transmit, lambda: (tick := next(ticks)) // 2 * 0.011 + tick % 2 * 0.010)
+    return Recorder(transmit, lambda: (tick := next(ticks)) // 2 * 0.011 + tick % 2 * 0.010, lambda: BEGAN)
 
 
 def traced(recorder: Recorder) -> Trace:
-    return recorder.trace(product="payment", encoder="sim1", atr=bytes.fromhex("3B00"), protocol="T=1", began=BEGAN)
+    return recorder.trace(product="payment", encoder="sim1", atr=bytes.fromhex("3B00"), protocol="T=1")
 
 
 def a_trace() -> Trace:

@@ -33,7 +33,7 @@ def card(folder: Path, kind: str) -> Trace:
     fed = machine.feed("BLUE")
     assert fed
     ticks = (tick / 4000 for tick in count())
-    recorder = Recorder(machine.transmit, lambda: next(ticks))
+    recorder = Recorder(machine.transmit, lambda: next(ticks), lambda: BEGAN)
     recorder.enter("open the channel")
     recorder(commands.select(ISD))
     challenge = bytes.fromhex("1122334455667788")
@@ -55,7 +55,7 @@ def card(folder: Path, kind: str) -> Trace:
     recorder.enter("verify")
     run(secured(_verify(), opened), recorder)
     machine.close()
-    return recorder.trace(product=kind, encoder="sim1", atr=fed[1], protocol="", began=BEGAN)
+    return recorder.trace(product=kind, encoder="sim1", atr=fed[1], protocol="")
 
 
 def _verify() -> Dialogue[None]:

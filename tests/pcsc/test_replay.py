@@ -11,7 +11,7 @@ from bureau.ledger import auditing, encoders
 from bureau.ledger.schema import jobs
 from bureau.models import CardId, EncoderId, JobId
 from hardware.encoders.pcsc.daemon import Daemon
-from hardware.encoders.pcsc.feeder import Simulated
+from hardware.encoders.pcsc.feeder import Hand, Simulated
 from hardware.encoders.pcsc.reader import Reader
 from tests.e2e import expected, worlds
 from tests.e2e.batches import standard_job
@@ -98,18 +98,22 @@ def test_a_replay_shows_where_another_card_parts_from_the_recorded(
     assert (different[0]["then"], different[0]["now"], different[0]["differs"]) == ("9000", "6A84", "other answer")
     assert {row["differs"] for row in different[1:]} == {"not sent now"}
     assert "the replay ended early: " in said
+    assert "the test card may be half written" in said
     assert "6A84 not enough memory" in said
 
 
 def test_steps_are_asked_for_and_a_no_sends_nothing(
     daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each command is shown in words before; q ends it there and then."""
+    """Each command is shown in words before and its answer after; anything but Enter and a sends nothing, q ends it."""
     folder = test_card()
-    answers = iter(["", "q"])
+    answers = iter(["", "n", "stop", "quit", "Q"])
     monkeypatch.setattr("click.prompt", lambda *_text, **_how: next(answers))
     status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--step")
-    assert status == 130
+    assert status == 1
+    assert "stopped by hand" in said
+    assert "half written" not in said
+    assert "< 9000 done, 18 bytes" in said
     asked = ("SELECT", "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE", "GET DATA")
     assert [name for name in asked if name in said] == ["SELECT", "INITIALIZE UPDATE"]
     (plastic,) = worlds.plastics(folder)
@@ -135,7 +139,7 @@ def test_a_card_that_counts_is_never_written(
     folder = test_card(seed=1)  # the seed of the encoder: the same chip
     status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)
     assert status == 1
-    assert "already carries the card of record" in said
+    assert "was used for record" in said
     assert "no job has used" in said
     (plastic,) = worlds.plastics(folder)
     assert not plastic.touched
@@ -146,11 +150,15 @@ def test_wrong_keys_are_said_before_anything_is_sent(
 ) -> None:
     """As on the floor, no EXTERNAL AUTHENTICATE goes out."""
     test_card(wrong_keys=True)
-    status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)
+    status, out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--json")
     assert status == 1
     assert "card cryptogram does not verify" in said
+    rows = json.loads(out)
+    assert [row["command"] for row in rows if row["now"] != "-"] == ["SELECT", "INITIALIZE UPDATE"]
+    assert {row["differs"] for row in rows[2:]} == {"not sent now"}
 
 
+@pytest.mark.parametrize("other_name", ["", "/nowhere/another/pcscd.comm"])
 @pytest.mark.parametrize(
     ("mode", "opened", "said"),
     [("PRODUCTION", False, "production encoder desk1's"), ("TEST", True, "`bureau hold desk1` first")],
@@ -164,13 +172,14 @@ def test_a_reader_at_work_is_refused(
     mode: str,
     opened: bool,
     said: str,
+    other_name: str,
 ) -> None:
-    """One that production uses always, another while its encoder may take the card."""
+    """One that production uses always, another while its encoder may take the card; by whatever name its pcscd goes."""
     test_card()
     with bureau.plant.settings.stations_file.open("a") as stations:
         stations.write(
             f'\n[encoder.desk1]\nkind = "pcsc"\nproduct = "payment-scp02"\nstocks = ["{BLUE}"]\nmode = "{mode}"\n'
-            f'options = {{ reader = "{READER}", socket = "{daemon.socket}", stock = "{BLUE}" }}\n'
+            f'options = {{ reader = "{READER}", socket = "{other_name or daemon.socket}", stock = "{BLUE}" }}\n'
         )
     bureau.plant.__dict__.pop("encoders")
     config = bureau.plant.encoder(EncoderId("desk1"))
@@ -180,6 +189,35 @@ def test_a_reader_at_work_is_refused(
     status, _out, err = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)
     assert status == 1
     assert said in err
+
+
+def test_a_chip_that_was_spoiled_is_no_test_card(
+    bureau: Bureau, daemon: Daemon, typed: Typed, test_card: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Whatever became of it, a job has used it."""
+    bureau.equip(Station(name="sim1", seed=1, blanks={BLUE: 1}, defects={1: "memory = 10"}))
+    bureau.take(standard_job(tmp_path / "job.xml", 1))
+    bureau.run()
+    test_card(seed=1)
+    status, _out, said = typed("replay", "1", "--reader", READER, "--socket", daemon.socket)
+    assert status == 1
+    assert "was used for record" in said
+
+
+def test_a_hand_fed_encoder_does_not_take_the_test_card_for_its_last(
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+) -> None:
+    """It asks for a reject to be taken out, and not for the good card that it made before."""
+    file = bureau.plant.settings.worlds / "desk1.fed"
+    file.write_text('{"number": 4, "place": "good"}')
+    with bureau.plant.settings.stations_file.open("a") as stations:
+        stations.write(
+            f'\n[encoder.desk1]\nkind = "pcsc"\nproduct = "payment-scp02"\nstocks = ["{BLUE}"]\n'
+            f'options = {{ reader = "{READER}", socket = "{daemon.socket}", stock = "{BLUE}" }}\n'
+        )
+    test_card()
+    assert typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)[0] == 0
+    assert Hand(BLUE, file).asks(card=True) == "take out the card, it is a reject"
 
 
 def test_a_production_card_is_refused(bureau: Bureau, daemon: Daemon, typed: Typed, tmp_path: Path) -> None:

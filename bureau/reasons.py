@@ -1,0 +1,104 @@
+"""Why a lot runs or waits, in words: what stands between its next card and an encoder."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from bureau.models import CardState, EncoderId, EncoderState, Hold, JobState
+from bureau.scheduling import Line, OpenLot, before, obstacles, ranked, waits
+from bureau.wording import counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One lot as it stands; *position* counts from 0 in its job.
+
+    ready: cards that may be claimed; unwritten: cards that came back too often to be claimed again; at_work: encoders that
+    hold a card of it.
+    """
+
+    lot: OpenLot
+    position: int
+    state: JobState
+    hold: Hold | None
+    counts: Mapping[CardState, int]
+    ready: int
+    unwritten: int
+    at_work: tuple[EncoderId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Why a lot runs or waits: as a whole, and what each encoder has to do with it."""
+
+    says: tuple[str, ...]
+    encoders: Mapping[EncoderId, str]
+
+
+def held(hold: Hold, zone: tzinfo) -> str:
+    """Return who holds a job since when, and why."""
+    return f"held by {hold.by} since {hold.at.astimezone(zone):%Y-%m-%d %H:%M}: {hold.reason}"
+
+
+def why(standing: Standing, lines: Sequence[Line], rivals: Sequence[OpenLot], zone: tzinfo) -> Why:
+    """Return why *standing* runs or waits.
+
+    lines: every encoder; rivals: every lot that has cards to claim, the lot itself among them unless it is held.
+    """
+    ahead = {line.machine.encoder: first[0] for line in lines if (first := ranked(rivals, line.machine, line.last))}
+    says = tuple(_says(standing, lines, ahead, zone))
+    return Why(says=says, encoders={line.machine.encoder: _says_of(line, standing, ahead) for line in lines})
+
+
+def _says(standing: Standing, lines: Sequence[Line], ahead: Mapping[EncoderId, OpenLot], zone: tzinfo) -> Iterator[str]:
+    if standing.hold:
+        yield held(standing.hold, zone)
+    if standing.at_work:
+        yield f"runs on {', '.join(standing.at_work)} now"
+    if not standing.ready:
+        yield "nothing left to make" if not standing.at_work else "nothing left to make but what runs"
+    elif reason := waits(standing.lot, [line.machine for line in lines]):
+        yield reason
+    elif not standing.hold:
+        yield from _place(standing, lines, ahead)
+    if standing.lot.late:
+        yield "late: its work doesn't fit before its date"
+    if standing.unwritten:
+        yield f"{counted(standing.unwritten, 'card')} came back unwritten too often: see `bureau cards {standing.lot.job}`"
+    for state in (CardState.REJECTED, CardState.SUSPECT):
+        if count := standing.counts.get(state):
+            yield f"{counted(count, state + ' card')} for a person to decide"
+
+
+def _place(standing: Standing, lines: Sequence[Line], ahead: Mapping[EncoderId, OpenLot]) -> Iterator[str]:
+    """Say who takes the next card, or which lots go before it on every encoder that could."""
+    lot, able = standing.lot, [line for line in lines if _is_able(line, standing.lot)]
+    taking = [line.machine.encoder for line in able if ahead[line.machine.encoder].lot == lot.lot]
+    if taking:
+        yield f"next on {', '.join(taking)}"
+        return
+    yield from dict.fromkeys(_behind(standing.lot, ahead[line.machine.encoder], line) for line in able)
+
+
+def _behind(lot: OpenLot, first: OpenLot, line: Line) -> str:
+    other = f"job {first.job}" if first.job != lot.job else "another lot of this job"
+    return f"behind {other}: {before(first, lot, line.last)}"
+
+
+def _is_able(line: Line, lot: OpenLot) -> bool:
+    return line.machine.state is EncoderState.OPEN and not obstacles(lot, line.machine)
+
+
+def _says_of(line: Line, standing: Standing, ahead: Mapping[EncoderId, OpenLot]) -> str:
+    lot, machine = standing.lot, line.machine
+    if machine.encoder in standing.at_work:
+        return "makes a card of it now"
+    if found := obstacles(lot, machine):
+        return "; ".join(found)
+    if machine.state is not EncoderState.OPEN:
+        return f"is held: {line.reason or 'nobody said why'}"
+    if standing.hold or not standing.ready:
+        return "could make it"
+    if ahead[machine.encoder].lot != lot.lot:
+        return _behind(lot, ahead[machine.encoder], line)
+    return f"takes its next card, and waits: {line.reason}" if line.reason else "takes its next card"

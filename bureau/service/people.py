@@ -1,0 +1,160 @@
+"""Who acts, and what each role may do; passphrases are stretched with scrypt and never kept."""
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from bureau.errors import BureauError, NotAllowedError
+from bureau.ledger import accounts
+from bureau.ledger.accounts import Account
+from bureau.models import Role
+from bureau.service.plant import Plant
+from hardware.crypto import random_bytes, scrypt
+
+SHORTEST: Final = 12
+"""Characters of a passphrase at least."""
+LONGEST: Final = 1024
+SALT: Final = 16
+_NOBODY: Final = bytes(SALT)
+"""The salt where there is no account, so that a wrong name takes as long as a wrong passphrase."""
+
+
+class Action(StrEnum):
+    """What an account may be allowed to do."""
+
+    SUBMIT = "submit"
+    RELEASE = "release"
+    PRIORITY = "priority"
+    OPEN = "open"
+    HOLD = "hold"
+    """An encoder, or a job."""
+    STOCK = "stock"
+    REPORT = "report"
+    REPLAY = "replay"
+    WITHDRAW = "withdraw"
+    REQUEUE = "requeue"
+    SCRAP = "scrap"
+    APPROVE_WITHDRAW = "approve withdraw"
+    APPROVE_REQUEUE = "approve requeue"
+    ACCOUNTS = "accounts"
+    PROFILES = "profiles"
+    KEYS = "keys"
+    BACKUP = "backup"
+
+
+_FLOOR: Final = frozenset(
+    {
+        Action.SUBMIT,
+        Action.RELEASE,
+        Action.PRIORITY,
+        Action.OPEN,
+        Action.HOLD,
+        Action.STOCK,
+        Action.REPORT,
+        Action.REPLAY,
+        Action.WITHDRAW,
+        Action.REQUEUE,
+    }
+)
+ROLES: Final[Mapping[Role, frozenset[Action]]] = {
+    Role.OPERATOR: _FLOOR,
+    Role.SUPERVISOR: _FLOOR
+    | {
+        Action.SCRAP,
+        Action.APPROVE_WITHDRAW,
+        Action.APPROVE_REQUEUE,
+        Action.ACCOUNTS,
+        Action.PROFILES,
+        Action.BACKUP,
+    },
+    Role.CUSTODIAN: frozenset({Action.KEYS, Action.BACKUP}),
+    Role.AUDITOR: frozenset({Action.REPORT}),
+}
+"""What each role may do. Whoever has the keys makes no cards, and whoever makes cards has no keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """An account whose passphrase was right, and whose process it was."""
+
+    name: str
+    role: Role
+    os_user: str
+
+    @property
+    def actor(self) -> str:
+        """Who the audit log says it was."""
+        return f"{self.name} (os: {self.os_user})"
+
+    def may(self, action: Action) -> bool:
+        """Return whether this person's role allows *action*."""
+        return action in ROLES[self.role]
+
+    def allow(self, action: Action) -> None:
+        """Raise NotAllowedError where this person's role doesn't allow *action*."""
+        if not self.may(action):
+            able = " or ".join(role for role, actions in ROLES.items() if action in actions)
+            raise NotAllowedError(f"{self.name} is no {able}: {action} isn't for the role {self.role}", "Ask one of them.")
+
+
+def identify(plant: Plant, name: str, passphrase: bytes) -> Person:
+    """Return the person of an account; each failure counts and is in the audit log, whatever becomes of the command.
+
+    Raises NotAllowedError: unknown, retired, wrong passphrase (the same message, after the same time), or locked.
+    """
+    with plant.ledger.read() as connection:
+        found = accounts.find(connection, name)
+    seen = None if found is None or found.retired_at else found
+    stretched = scrypt(passphrase, seen.salt if seen else _NOBODY)
+    os_user, now = plant.settings.os_user, plant.clock()
+    if seen is None:
+        accounts.tried_nobody(plant.ledger, f"os: {os_user}", now)
+        raise _wrong()
+    right = hmac.compare_digest(stretched, seen.verifier)
+    account = accounts.tried(plant.ledger, seen, right=right, actor=f"os: {os_user}", now=now)
+    if (opens := account.opens(now)) is not None:
+        raise _locked(plant, account, opens)
+    if not right:
+        raise _wrong()
+    return Person(name=account.name, role=account.role, os_user=os_user)
+
+
+def _wrong() -> NotAllowedError:
+    return NotAllowedError(
+        "there is no such account, or its passphrase is another", f"{accounts.FAILURES} wrong ones in a row lock an account."
+    )
+
+
+def _locked(plant: Plant, account: Account, opens: datetime) -> NotAllowedError:
+    when = f"{opens.astimezone(plant.settings.plant):%H:%M}"
+    return NotAllowedError(
+        f"account {account.name} is locked after {account.failures} wrong passphrases",
+        f"It opens at {when}, or when a supervisor says `bureau accounts unlock {account.name}`.",
+    )
+
+
+def add(plant: Plant, name: str, role: Role, passphrase: bytes, actor: str) -> None:
+    """Add an account; raises BureauError for a name or passphrase that won't do, NotAllowedError for a name in use."""
+    if not re.fullmatch(r"[a-z][a-z0-9._-]{0,31}", name):
+        raise BureauError(
+            f"{name!r} is no name for an account", "Take up to 32 of a-z, 0-9, dot, dash and underscore, a letter first."
+        )
+    salt, verifier = _stretched(passphrase)
+    accounts.add(plant.ledger, name, role, salt, verifier, actor, plant.clock())
+
+
+def renew(plant: Plant, person: Person, passphrase: bytes) -> None:
+    """Give a person another passphrase; raises BureauError for one that won't do."""
+    salt, verifier = _stretched(passphrase)
+    accounts.renew(plant.ledger, person.name, salt, verifier, person.actor, plant.clock())
+
+
+def _stretched(passphrase: bytes) -> tuple[bytes, bytes]:
+    if not SHORTEST <= len(passphrase.decode(errors="replace")) <= LONGEST:
+        raise BureauError(f"a passphrase has {SHORTEST} to {LONGEST} characters", "Several words are easy to remember.")
+    salt = random_bytes(SALT)
+    return salt, scrypt(passphrase, salt)
