@@ -4,7 +4,7 @@ import getpass
 import os
 import pwd
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,9 +20,9 @@ class Settings:
 
     home: Path
     """BUREAU_HOME, default ~/.local/share/bureau: ledger, key store, worlds, audit trails, logs."""
-    database_url: str
+    database_url: str = field(repr=False)
     """BUREAU_DATABASE_URL, default SQLite in the home."""
-    broker_url: str | None
+    broker_url: str | None = field(repr=False)
     """BUREAU_BROKER_URL; without it `bureau up` starts a broker of its own and leaves its address in the home."""
     passphrase_file: Path | None
     """BUREAU_PASSPHRASE_FILE, mode 0600: opens the key store."""

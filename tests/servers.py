@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from tempfile import mkdtemp
 from typing import Final
 
@@ -68,7 +69,7 @@ def cluster() -> Iterator[Cluster]:
         subprocess.run(["setpriv", *_NOBODY, *initdb, "--locale=C", "--no-sync"], check=True, capture_output=True)
         options = [text for name, value in _SETTINGS.items() for text in ("-c", f"{name}={value}")]
         server = [str(programs / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *options]
-        with _running(server, "INT", folder, lambda: _answers(made), _NOBODY):
+        with _running(server, Signals.SIGINT, folder, lambda: _answers(made), _NOBODY):
             made.run("CREATE ROLE bureau LOGIN CREATEDB", user="root")
             yield made
     finally:
@@ -86,7 +87,7 @@ def redis() -> Iterator[str]:
     options = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     kept = ["--appendonly", "yes", "--maxmemory-policy", "noeviction", "--save", ""]
     try:
-        with _running([program, *options, *kept], "TERM", folder, socket.exists):
+        with _running([program, *options, *kept], Signals.SIGTERM, folder, socket.exists):
             yield f"redis+socket://{socket}"
     finally:
         shutil.rmtree(folder)
@@ -94,14 +95,13 @@ def redis() -> Iterator[str]:
 
 @contextmanager
 def _running(
-    command: Sequence[str], end: str, folder: Path, ready: Callable[[], bool], who: Sequence[str] = ()
+    command: Sequence[str], end: Signals, folder: Path, ready: Callable[[], bool], who: Sequence[str] = ()
 ) -> Iterator[None]:
     """Run a server that is sent the signal *end* at the end, also where this process is killed."""
+    tied = ["setpriv", f"--pdeathsig={end.name.removeprefix('SIG')}", *who, "--", *command]
     with (
         (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            ["setpriv", f"--pdeathsig={end}", *who, "--", *command], stdout=log, stderr=log, start_new_session=True
-        ) as server,
+        subprocess.Popen(tied, stdout=log, stderr=log, start_new_session=True) as server,
     ):
         try:
             deadline = time.monotonic() + START_SECONDS
@@ -112,7 +112,7 @@ def _running(
                 time.sleep(0.02)
             yield
         finally:
-            subprocess.run(["kill", f"-{end}", str(server.pid)], check=False)
+            server.send_signal(end)
 
 
 def _answers(started: Cluster) -> bool:

@@ -232,7 +232,8 @@ def begin_writing(
     with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.alive(row, now)
-        tx.lock_name(f"chip {identity_type} {identity}")
+        if identity:
+            tx.lock_name(f"chip {identity_type} {identity}")
         _refuse_second_good(tx, claim, identity_type, identity)
         moves.move(tx, row, CardState.WRITING, "begin writing", lease_until=now + lease)
         values = {"identity_type": identity_type, "identity": identity, "position": position, "writing_at": now}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Integer, case, cast, insert, select, update
+from sqlalchemy import Connection, case, cast, insert, select, update
 
 from bureau.errors import NotFoundError
 from bureau.ledger import book, rows
@@ -161,7 +161,7 @@ def pace_in(tx: Transaction, encoder: EncoderId, speed: Speed) -> None:
     """Let what a good card took count towards the pace of *encoder*, a running mean that costs a claim no query."""
     took, pace = speed.card + speed.host, encoders.c.pace
     mean = case((pace.is_(None), took), else_=pace + (took - pace) / LAST)
-    tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(pace=cast(mean, Integer)))
+    tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(pace=cast(mean, pace.type)))
 
 
 def forgive_in(tx: Transaction, encoder: EncoderId) -> None:

@@ -2,8 +2,8 @@
 
 A change is made *alone* unless it says otherwise: it takes the ledger's lock for itself and so sees and changes everything
 as if there were nobody else, like every change on SQLite. The steps of a card and the records of a file are taken by many
-at once: they share that lock, and lock the rows that they decide about, always in the order card, attempt, encoder, lot,
-job, batch, and the head of the audit log last of all, when the transaction ends. Nobody can wait for each other in a circle.
+at once: they share that lock, and lock the rows that they decide about, always in the order card, attempt, encoder, lots by
+number, job, batch, and the head of the audit log last of all, when the transaction ends. So nobody waits in a circle.
 """
 
 from collections.abc import Mapping

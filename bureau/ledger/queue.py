@@ -72,17 +72,16 @@ def _is_late(connection: Connection, lot: OpenLot, lines: Sequence[Line], now: d
 
 def take_turn(tx: Transaction, line: Line, choice: Choice) -> None:
     """Write down what *choice* means: which lots are late now, and whether the encoder changes its stock."""
+    taken = choice.lot
+    changes = int(line.last is not None and line.last.stock != taken.stock)
+    if line.last != Last(taken.lot, taken.stock):
+        turn = {"last_lot": taken.lot, "last_stock": taken.stock, "stock_changes": encoders.c.stock_changes + changes}
+        tx.connection.execute(update(encoders).where(encoders.c.name == line.machine.encoder).values(turn))
     for lot in sorted(choice.turned, key=attrgetter("lot")):  # in one order, so that no two encoders wait for each other
         unsaid = lots.c.late_at.is_(None) if lot.late else lots.c.late_at.is_not(None)
         turned = update(lots).where(lots.c.id == lot.lot, unsaid).values(late_at=tx.at if lot.late else None)
         if tx.connection.execute(turned).rowcount:
             tx.record("late" if lot.late else "in time", f"lot {lot.lot}", job=lot.job)
-    lot = choice.lot
-    if line.last == Last(lot.lot, lot.stock):
-        return
-    changes = int(line.last is not None and line.last.stock != lot.stock)
-    turn = {"last_lot": lot.lot, "last_stock": lot.stock, "stock_changes": encoders.c.stock_changes + changes}
-    tx.connection.execute(update(encoders).where(encoders.c.name == line.machine.encoder).values(turn))
     if changes:
-        counted = update(jobs).where(jobs.c.id == lot.job).values(stock_changes=jobs.c.stock_changes + 1)
+        counted = update(jobs).where(jobs.c.id == taken.job).values(stock_changes=jobs.c.stock_changes + 1)
         tx.connection.execute(counted)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
@@ -18,6 +18,7 @@ from bureau.ledger import auditing, claims, closing, encoders, submissions
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.schema import attempts, cards, jobs
 from bureau.models import AttemptOutcome, BatchId, CardState
+from hardware.trace.speed import Speed
 from tests.bureau.ledgers import (
     LEASE,
     NOW,
@@ -289,9 +290,9 @@ def test_a_commit_is_on_the_disk_whatever_the_server_says(ledger: Ledger, cluste
     cluster.run("ALTER ROLE bureau SET default_transaction_isolation = 'serializable'")
     ledger.close()
     with ledger.write("ann") as tx:
+        cluster.run("ALTER ROLE bureau RESET ALL")
         assert _shown(tx, "synchronous_commit", "lock_timeout") == ["on", "10s"]
         assert _shown(tx, "transaction_isolation", "transaction_read_only") == ["read committed", "off"]
-    cluster.run("ALTER ROLE bureau RESET ALL")
 
 
 def _shown(tx: Transaction, *names: str) -> list[object]:
@@ -372,5 +373,8 @@ def test_a_card_may_take_longer_than_31_bits_of_microseconds(ledger: Ledger) -> 
     with ledger.write("test") as tx:
         this = update(attempts).where(attempts.c.id == claim.attempt)
         tx.connection.execute(this.values(card_time=hour, host_time=hour, least_time=hour))
+        encoders.pace_in(tx, SIM1, Speed(protocol="T=1", bit_rate=9600, octets=1, card=hour, host=0, least=1))
+        encoders.pace_in(tx, SIM1, Speed(protocol="T=1", bit_rate=9600, octets=1, card=hour, host=0, least=1))
     with ledger.read() as connection:
         assert connection.execute(select(attempts.c.host_time)).scalar() == hour
+        assert encoders.line(connection, SIM1).pace == timedelta(hours=1)

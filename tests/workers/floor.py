@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -204,9 +204,13 @@ class Up:
 
 
 @contextmanager
-def opened(home: Path, *stations: str) -> Iterator[Floor]:
-    """Open a bureau with *stations*; whatever of it still runs at the end is ended."""
-    settings = bureaus.settings(home)
+def opened(home: Path, *stations: str, broker_url: str | None = None, database_url: str = "") -> Iterator[Floor]:
+    """Open a bureau with *stations*; whatever of it still runs at the end is ended.
+
+    broker_url: a broker that runs already; database_url: where its ledger is, if not in its home.
+    """
+    settings = replace(bureaus.settings(home), broker_url=broker_url)
+    settings = replace(settings, database_url=database_url or settings.database_url)
     (home / "stations.toml").write_text("\n".join(stations))
     plant = Plant(settings)
     made = Floor(home, plant)
@@ -238,7 +242,7 @@ def up(floor: Floor, *arguments: str, **variables: str) -> Up:
 
 def flood(floor: Floor, messages: int, machine: Machine) -> int:
     """Send many wake-ups to the pool of *machine*, more than anyone would; returns how many."""
-    url, queue = (floor.home / "broker.url").read_text(), pool(machine)
+    url, queue = floor.plant.settings.broker_url or (floor.home / "broker.url").read_text(), pool(machine)
     with Celery(broker=url) as app, app.connection_for_write() as connection:
         for _ in range(messages):
             app.send_task("workers.tasks.stint", args=(pool(machine),), queue=queue, connection=connection)

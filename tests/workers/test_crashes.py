@@ -56,9 +56,9 @@ def test_a_killed_child_breaks_one_card_and_its_line_goes_on(home: Path, changes
         assert_one_broken(bureau, 3, writing=changes > 1)
 
 
-def test_a_killed_worker_comes_back_held(home: Path) -> None:
+def test_a_killed_worker_comes_back_held(home: Path, broker_url: str | None) -> None:
     """Its child, orphaned, finishes the card in hand and takes no other; the new worker waits for it, held until opened."""
-    with floor.opened(home, station("sim1", 1, pace=PACE)) as bureau:
+    with floor.opened(home, station("sim1", 1, pace=PACE), broker_url=broker_url) as bureau:
         bureau.submit(floor.batch(home, "SOME", 3))
         running = floor.up(bureau, "--open")
         worker = struck(bureau, "worker", 2)

@@ -16,9 +16,9 @@ def all_good(bureau: Floor, cards: int) -> None:
     eventually(f"{cards} good cards", lambda: bureau.count(CardState.GOOD) == cards)
 
 
-def test_four_encoders_make_every_card_once(home: Path) -> None:
+def test_four_encoders_make_every_card_once(home: Path, broker_url: str | None) -> None:
     """Through several encoders at once every record becomes one good plastic; trails are written; no log tells a secret."""
-    with floor.opened(home, *FOUR) as bureau:
+    with floor.opened(home, *FOUR, broker_url=broker_url) as bureau:
         bureau.submit(floor.batch(home, "LONG", 16))
         bureau.submit(expected.EXPORT)
         running = floor.up(bureau, "--open")
@@ -62,9 +62,9 @@ def test_lines_start_held_and_make_nothing_until_opened(home: Path) -> None:
         assert min(claims) > opening
 
 
-def test_hold_finishes_the_card_in_hand_only(home: Path) -> None:
+def test_hold_finishes_the_card_in_hand_only(home: Path, broker_url: str | None) -> None:
     """A line that is held in the middle of a job makes the card in hand and no other; the worker stops listening."""
-    with floor.opened(home, station("sim1", 1, pace=15)) as bureau:
+    with floor.opened(home, station("sim1", 1, pace=15), broker_url=broker_url) as bureau:
         bureau.submit(floor.batch(home, "LONG", 50))
         floor.up(bureau, "--open")
         eventually("the second card", lambda: bureau.fed("sim1") == 2)
@@ -93,9 +93,9 @@ def test_urgent_job_gets_the_next_chip_but_one(home: Path) -> None:
         assert positions[1] == positions[0] + 1
 
 
-def test_doubled_messages_do_no_harm(home: Path) -> None:
+def test_doubled_messages_do_no_harm(home: Path, broker_url: str | None) -> None:
     """Where there are far too many wake-ups, no card is made twice."""
-    with floor.opened(home, station("sim1", 1), station("sim2", 2)) as bureau:
+    with floor.opened(home, station("sim1", 1), station("sim2", 2), broker_url=broker_url) as bureau:
         running = floor.up(bureau, "--open")
         eventually(
             "open lines", lambda: all(name in bureau.encoders() and bureau.is_open(name) for name in ("sim1", "sim2"))
