@@ -143,8 +143,9 @@ def reported(ledger: Ledger, batch: BatchId, actor: str, now: datetime) -> None:
 def purge(ledger: Ledger, job: JobId, actor: str, now: datetime) -> bool:
     """Forget the cardholders of a reported *job*: its sealed records and traces, then the key that they were sealed under.
 
-    Returns False when a reader kept their old pages in the write-ahead log: call Ledger.checkpoint() again later. May be
-    repeated after a crash. Raises NotAllowedError for a job that isn't reported.
+    Returns False when a reader is in the way of what the database itself still keeps, SQLite's write-ahead log or the old
+    rows of PostgreSQL's jobs: call Ledger.checkpoint() again later. May be repeated after a crash. Raises NotAllowedError
+    for a job that isn't reported.
     """
     while _purge_some(ledger, job, actor, now):
         pass

@@ -17,7 +17,7 @@ from bureau.errors import NotAllowedError, UnavailableError
 from bureau.ledger import auditing, claims, closing, encoders, submissions
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.schema import attempts, cards, jobs
-from bureau.models import AttemptOutcome, BatchId, CardState
+from bureau.models import AttemptOutcome, BatchId, CardState, JobHeader
 from hardware.trace.speed import Speed
 from tests.bureau.ledgers import (
     LEASE,
@@ -144,9 +144,14 @@ def test_cards_are_made_while_a_file_comes_in(ledger: Ledger, two: Two) -> None:
     assert auditing.verify(ledger, authenticate) is None
 
 
-def test_the_last_two_cards_of_a_lot_close_it_together(ledger: Ledger, two: Two) -> None:
+@pytest.mark.parametrize(
+    "of_batch",
+    [(job("1", lot(2)),), (job("1", lot(1), lot(1)),), (job("1", lot(1)), job("2", lot(1)))],
+    ids=["one lot", "two lots", "two jobs"],
+)
+def test_the_last_two_cards_close_their_batch_together(ledger: Ledger, two: Two, of_batch: tuple[JobHeader, ...]) -> None:
     """Whoever ends second sees what the first one did: otherwise each would leave the closing to the other."""
-    submit(ledger, "A", job("1", lot(1), lot(1)))
+    submit(ledger, "A", *of_batch)
     hands = take(ledger, SIM1), take(ledger, SIM2)
     for number, claim in enumerate(hands):
         write(ledger, claim, f"{number:02X}")
@@ -338,6 +343,18 @@ def test_tampering_by_the_owner_of_the_tables_is_found(
     if number == 4 and "mac" in tampering:
         with pytest.raises(NotAllowedError, match="head isn't"):
             pin(ledger)
+
+
+def test_tampering_during_a_change_is_found(ledger: Ledger, cluster: Cluster) -> None:
+    """The head that an entry follows is the one that was looked at."""
+
+    def change() -> None:
+        with ledger.write("ann") as tx:
+            tx.record("try", "nothing")
+            cluster.run("UPDATE audit_head SET mac = decode(repeat('00', 16), 'hex')", ledger._url.database or "")
+
+    with pytest.raises(NotAllowedError, match="head isn't"):
+        change()
 
 
 def test_a_purged_jobs_key_is_no_longer_in_its_table(ledger: Ledger, cluster: Cluster) -> None:
