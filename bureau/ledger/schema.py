@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from bureau.models import AttemptOutcome, CardState, EncoderState, JobState, RequestState, Role, StockMove
 
-VERSION: Final = "0003"
+VERSION: Final = "0004"
 """The last migration that these tables come from."""
 MICROSECONDS: Final = BigInteger().with_variant(Integer, "sqlite")
 """A time; 31 bits would hold 36 minutes."""
@@ -106,6 +106,7 @@ batches = Table(
     Column("user_data", Text),
     Column("namespace", Text, nullable=False),
     Column("envelope", JSON(none_as_null=True)),
+    Column("context", JSON, nullable=False, server_default="[]"),
     sqlite_autoincrement=True,
 )
 
@@ -134,6 +135,9 @@ jobs = Table(
     Column("held_at", UtcDateTime),
     Column("held_reason", Text),
     Column("stock_changes", Integer, nullable=False, server_default="0"),
+    Column("estimate", JSON(none_as_null=True)),
+    Column("first_article", Boolean, nullable=False, server_default=false()),
+    Column("reissue", Text),
     Column("released_at", UtcDateTime),
     Column("closed_at", UtcDateTime),
     Column("reported_at", UtcDateTime),
@@ -161,6 +165,11 @@ lots = Table(
     Column("common", JSON, nullable=False),
     Column("protocols", JSON, nullable=False, server_default="[]"),
     Column("late_at", UtcDateTime),
+    Column("stopped_by", Text),
+    Column("stopped_at", UtcDateTime),
+    Column("stopped_reason", Text),
+    Column("article_at", UtcDateTime),
+    Column("unsampled", Integer),
     Column("closed_at", UtcDateTime),
     UniqueConstraint("job_id", "position"),
     sqlite_autoincrement=True,
@@ -175,6 +184,8 @@ cards = Table(
     Column("position", Integer, nullable=False),
     Column("issuer", Text, nullable=False),
     Column("crn", Text, nullable=False),
+    Column("issue", Integer, nullable=False, server_default="0"),
+    Column("reissue_of", Integer, ForeignKey("cards.id")),
     Column("container", Text, nullable=False, index=True),
     Column("state", Text, nullable=False),
     Column("fence", Integer, nullable=False, server_default="0"),
@@ -192,6 +203,7 @@ Index(
     "uq_cards_issuer_crn",
     cards.c.issuer,
     cards.c.crn,
+    cards.c.issue,
     unique=True,
     sqlite_where=cards.c.state != CardState.WITHDRAWN.value,
     postgresql_where=cards.c.state != CardState.WITHDRAWN.value,
@@ -218,6 +230,9 @@ attempts = Table(
     Column("card_state", Integer),
     Column("result", JSON, nullable=False),
     Column("booked", Boolean, nullable=False, server_default=false()),
+    Column("sampled", Boolean, nullable=False, server_default=false()),
+    Column("destroyed", Integer, ForeignKey("requests.id")),
+    Column("busy_time", MICROSECONDS),
     Column("protocol", Text),
     Column("bit_rate", Integer),
     Column("octets", Integer),
@@ -267,8 +282,11 @@ encoders = Table(
     Column("last_stock", Text),
     Column("stock_changes", Integer, nullable=False, server_default="0"),
     Column("pace", MICROSECONDS),
+    Column("host", Text, nullable=False, server_default=""),
     Column("state", Text, nullable=False),
     Column("reason", Text),
+    Column("held_by", Text),
+    Column("held_at", UtcDateTime),
     Column("strikes", Integer, nullable=False, server_default="0"),
     Column("listening", JSON, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
@@ -335,6 +353,7 @@ accounts = Table(
     Column("added_by", Text, nullable=False),
     Column("added_at", UtcDateTime, nullable=False),
     Column("retired_at", UtcDateTime),
+    Column("waiting", Boolean, nullable=False, server_default=false()),
     _one_of("role", Role),
 )
 
