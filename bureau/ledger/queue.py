@@ -35,9 +35,9 @@ def lots_with_jobs() -> Select[*tuple[object, ...]]:
 
 
 def open_lots(connection: Connection) -> list[OpenLot]:
-    """Return the released lots that have a card to claim, late as far as the ledger says so already."""
+    """Return the released lots that have a card to claim and that nothing holds, late as far as the ledger says so already."""
     has_card = exists().where(cards.c.lot_id == lots.c.id, CLAIMABLE)
-    released = (jobs.c.state == JobState.RELEASED.value) & lots.c.closed_at.is_(None)
+    released = (jobs.c.state == JobState.RELEASED.value) & lots.c.closed_at.is_(None) & lots.c.stopped_at.is_(None)
     return [open_lot(row) for row in connection.execute(lots_with_jobs().where(released, has_card))]
 
 
