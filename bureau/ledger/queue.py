@@ -35,7 +35,7 @@ def lots_with_jobs() -> Select[*tuple[object, ...]]:
 
 
 def open_lots(connection: Connection) -> list[OpenLot]:
-    """Return the released lots that have a card to claim and that nothing holds, late as far as the ledger says so already."""
+    """Return the released lots that nothing holds and that have a card to claim, late as far as the ledger says so."""
     has_card = exists().where(cards.c.lot_id == lots.c.id, CLAIMABLE)
     released = (jobs.c.state == JobState.RELEASED.value) & lots.c.closed_at.is_(None) & lots.c.stopped_at.is_(None)
     return [open_lot(row) for row in connection.execute(lots_with_jobs().where(released, has_card))]
