@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -248,20 +249,24 @@ def _refuse_second_good(tx: Transaction, claim: Claim, identity_type: str, ident
         raise NotAllowedError(said)
 
 
+_WRITTEN: Final = {
+    AttemptOutcome.GOOD: "already carries the card of",
+    AttemptOutcome.UNKNOWN: "may carry the card of",
+    AttemptOutcome.OPEN: "may carry the card of",
+    AttemptOutcome.SPOILED: "was spoiled for",
+}
+"""What became of a chip that isn't a blank any more, whatever a person decides about its record."""
+
+
 def carried(connection: Connection, identity_type: str, identity: str) -> str | None:
-    """Return why nothing may be written to a chip: what it carries, or may carry; None where nothing is known of it."""
-    good = attempts.c.outcome == AttemptOutcome.GOOD.value
-    unclear = (AttemptOutcome.UNKNOWN.value, AttemptOutcome.OPEN.value)  # whatever a person decides about its record
-    taken = good | attempts.c.outcome.in_(unclear)
-    other = connection.execute(
-        select(cards.c.crn, attempts.c.outcome)
-        .join(cards, attempts.c.card_id == cards.c.id)
-        .where(attempts.c.identity_type == identity_type, attempts.c.identity == identity, taken, attempts.c.identity != "")
-    ).first()
+    """Return why nothing may be written to a chip: what it carries, may carry or was spoiled for; None for a blank."""
+    this = (attempts.c.identity_type == identity_type) & (attempts.c.identity == identity) & (attempts.c.identity != "")
+    written = attempts.c.outcome.in_([outcome.value for outcome in _WRITTEN])
+    of = select(cards.c.crn, attempts.c.outcome).join(attempts, attempts.c.card_id == cards.c.id)
+    other = connection.execute(of.where(this, written).order_by(attempts.c.id.desc())).first()
     if other is None:
         return None
-    carries = "carries" if other.outcome == AttemptOutcome.GOOD else "may carry"
-    return f"chip {identity} already {carries} the card of record {other.crn}"
+    return f"chip {identity} {_WRITTEN[AttemptOutcome(other.outcome)]} record {other.crn}"
 
 
 def used(connection: Connection, identity_type: str, identity: str) -> str | None:

@@ -482,13 +482,19 @@ def test_a_chip_in_another_hand_is_refused(ledger: Ledger) -> None:
         write(ledger, take(ledger, SIM2), "AA")
 
 
-def test_a_spoiled_chip_may_be_tried_again(ledger: Ledger) -> None:
-    """It carries no good card and nothing about it is open."""
+def test_a_spoiled_chip_is_no_blank(ledger: Ledger) -> None:
+    """It waits to be destroyed: made good, one piece of plastic would be counted twice."""
     submit(ledger, "A", job("1", lot(2)))
+    spoiled = take(ledger)
+    write(ledger, spoiled, "AA")
+    finish(ledger, spoiled, CardState.REJECTED, AttemptOutcome.SPOILED)
     claim = take(ledger)
-    write(ledger, claim, "AA")
-    finish(ledger, claim, CardState.REJECTED, AttemptOutcome.SPOILED)
-    assert make(ledger, "AA").card != claim.card
+    with pytest.raises(NotAllowedError, match=f"chip AA was spoiled for record {spoiled.crn}"):
+        write(ledger, claim, "AA")
+    put(ledger, spoiled.card, CardState.READY)
+    with pytest.raises(NotAllowedError, match="was spoiled for"):
+        write(ledger, claim, "AA")
+    write(ledger, claim, "AB")
 
 
 def test_identities_of_different_types_are_different_chips(ledger: Ledger) -> None:
