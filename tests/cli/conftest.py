@@ -3,7 +3,6 @@
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,12 @@ from bureau.service import people
 from bureau.service.plant import Plant
 from config import settings
 from tests.cli.staff import STAFF, handed, secret
+from tests.typed import Said, Typed, in_process
 
 DEMO = Path(__file__).parents[2] / "config" / "demo"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a command answered."""
-
-    status: int
-    out: str
-    err: str
-
-
-Bureau = Callable[..., Said]
+Bureau = Typed
 
 
 @pytest.fixture
@@ -56,19 +47,7 @@ def _environment(folder: Path, patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bureau(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bureau:
     """Type a command; the exit status is what a shell would see."""
-
-    def typed(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["bureau", *words])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        said = capsys.readouterr()
-        return Said(status, said.out, said.err)
-
-    return typed
+    return in_process(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,19 @@
 """Bureaus for the tests of this folder, each in a directory of its own."""
 
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from bureau.cli import main
 from bureau.models import CardId, JobId
 from bureau.service.plant import Plant
 from config import logging
 from tests.e2e import bureaus
 from tests.e2e.batches import standard_job
 from tests.e2e.bureaus import BLUE, Bureau, Station
+from tests.typed import Typed, in_process
 
 
 @pytest.fixture(scope="session")
@@ -46,28 +45,13 @@ def bureau(home: Path, log: StringIO) -> Iterator[Bureau]:
         yield opened
 
 
-Typed = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
 def typed(bureau: Bureau, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command in the home of *bureau*; returns status, result, and what was said beside it."""
+    """Type a command in the home of *bureau*."""
     monkeypatch.setenv("BUREAU_HOME", str(bureau.plant.settings.home))
     monkeypatch.setenv("BUREAU_PASSPHRASE_FILE", str(bureau.plant.settings.passphrase_file))
     monkeypatch.setenv("BUREAU_USER", "engineer")
-
-    def type_(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bureau", *words])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return type_
+    return in_process(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from bureau.models import CardState, JobId, JobState, Role
 from bureau.service import people
 from tests.e2e import expected
 from tests.e2e.bureaus import Bureau, Station
-from tests.e2e.conftest import Typed
 from tests.e2e.expected import SINGLE
 from tests.e2e.worlds import Plastic
+from tests.typed import Typed
 
 RECORD = expected.cards(SINGLE)[0]
 REFUSING, SILENT = "memory = 10", "mute_at = 20"

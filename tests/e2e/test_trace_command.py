@@ -9,7 +9,7 @@ from bureau.models import CardId, JobId
 from hardware.trace.lines import load
 from tests.e2e import expected, secrecy
 from tests.e2e.bureaus import Bureau
-from tests.e2e.conftest import Typed
+from tests.typed import Typed
 
 
 def test_a_trace_is_shown_in_words(bureau: Bureau, made: CardId, typed: Typed) -> None:

@@ -5,44 +5,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bureau.cli import main
 from hardware.encoders.pcsc.daemon import missing
 from hardware.encoders.pcsc.reader import readers
 from tests.pcsc.floor import ATR, Floor
+from tests.typed import Typed, in_process
 
 BUREAU = Path(sys.executable).with_name("bureau")
 
 
 @pytest.fixture
-def typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    """Type a command in a home that names no encoder; returns its status and all it said."""
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Type a command in a home that names no encoder."""
     monkeypatch.setenv("BUREAU_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BUREAU_STATIONS", str(tmp_path / "stations.toml"))
-
-    def type_(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["bureau", *words])
-        capsys.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return type_
+    return in_process(monkeypatch, capsys)
 
 
-def test_readers_are_listed_with_card_product_and_encoder(
-    floor: Floor, typed: Callable[..., tuple[int, str]], tmp_path: Path
-) -> None:
+def test_readers_are_listed_with_card_product_and_encoder(floor: Floor, typed: Typed, tmp_path: Path) -> None:
     """Also those whose pcscd only stations.toml names."""
     floor.cards(1)
     floor.hand(1).feed("PLASTIC-BLUE")
@@ -51,9 +34,9 @@ def test_readers_are_listed_with_card_product_and_encoder(
         '[encoder.hand1]\nkind = "pcsc"\nproduct = "payment-scp02"\nstocks = ["PLASTIC-BLUE"]\n'
         f'options = {{ reader = "Virtual 1 00 00", socket = "{floor.daemon.socket}", stock = "PLASTIC-BLUE" }}\n'
     )
-    status, said = typed("readers", "--json")
+    status, out, _err = typed("readers", "--json")
     assert status == 0
-    first, second = json.loads(said)
+    first, second = json.loads(out)
     assert first == {
         "reader": "Virtual 1 00 00",
         "card": "in",
@@ -66,22 +49,22 @@ def test_readers_are_listed_with_card_product_and_encoder(
     assert (second["reader"], second["card"], second["product"], second["encoder"]) == ("Virtual 1 00 01", "none", "", "")
 
 
-def test_a_pcscd_that_is_not_there_is_named(typed: Callable[..., tuple[int, str]]) -> None:
+def test_a_pcscd_that_is_not_there_is_named(typed: Typed) -> None:
     """With what to do."""
-    status, said = typed("readers", "--socket", "/nowhere/pcscd.comm")
+    status, _out, err = typed("readers", "--socket", "/nowhere/pcscd.comm")
     assert status == 1
-    assert "pcscd isn't running: start pcscd" in said
+    assert "pcscd isn't running: start pcscd" in err
 
 
-def test_simulated_cards_make_no_production_cards(typed: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+def test_simulated_cards_make_no_production_cards(typed: Typed, tmp_path: Path) -> None:
     """Neither do they behind a PC/SC reader."""
     (tmp_path / "stations.toml").write_text(
         '[encoder.virtual1]\nkind = "pcsc"\nproduct = "payment-scp02"\nstocks = ["PLASTIC-BLUE"]\nmode = "PRODUCTION"\n'
         'options = { reader = "Virtual 1 00 00", feeder = "/nowhere/1.feeder" }\n'
     )
-    status, said = typed("readers")
+    status, _out, err = typed("readers")
     assert status == 1
-    assert "a simulator makes no production cards" in said
+    assert "a simulator makes no production cards" in err
 
 
 def test_simulated_blanks_are_there_for_any_client_until_stopped() -> None:
@@ -98,11 +81,11 @@ def test_simulated_blanks_are_there_for_any_client_until_stopped() -> None:
     assert not Path(socket).exists()
 
 
-def test_simulating_what_is_not_shipped_is_refused(typed: Callable[..., tuple[int, str]]) -> None:
+def test_simulating_what_is_not_shipped_is_refused(typed: Typed) -> None:
     """Nothing is started."""
-    status, said = typed("simulate", "no-such-card")
+    status, _out, err = typed("simulate", "no-such-card")
     assert status == 2
-    assert "no simulated blank" in said
+    assert "no simulated blank" in err
 
 
 def test_the_demo_runs_over_two_readers_and_more(tmp_path: Path) -> None:
@@ -114,13 +97,11 @@ def test_the_demo_runs_over_two_readers_and_more(tmp_path: Path) -> None:
     assert "14 of 14 cards good" in run.stdout
 
 
-def test_without_root_the_demo_says_so(
-    typed: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_root_the_demo_says_so(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    status, said = typed("demo", "--pcsc")
+    status, _out, err = typed("demo", "--pcsc")
     assert status == 1
-    assert "virtual readers need root" in said
+    assert "virtual readers need root" in err
     assert not (tmp_path / ".bureau").exists()

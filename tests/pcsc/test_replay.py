@@ -16,7 +16,8 @@ from hardware.encoders.pcsc.reader import Reader
 from tests.e2e import expected, worlds
 from tests.e2e.batches import standard_job
 from tests.e2e.bureaus import ACTOR, BLUE, Bureau, Station
-from tests.e2e.conftest import Typed, made, typed
+from tests.e2e.conftest import made, typed
+from tests.typed import Typed
 
 __all__ = ["made", "typed"]
 
@@ -24,7 +25,7 @@ READER = "Virtual 1 00 00"
 
 
 @pytest.fixture
-def test_card(daemon: Daemon, tmp_path: Path) -> Callable[..., Path]:
+def insert(daemon: Daemon, tmp_path: Path) -> Callable[..., Path]:
     """Put a blank into the first reader; returns the folder of its world."""
 
     def put(seed: int = 77, product: str = "payment-scp02", **defect: object) -> Path:
@@ -54,10 +55,10 @@ def counted(bureau: Bureau) -> tuple[object, ...]:
 
 
 def test_a_replay_writes_the_same_card_and_counts_nothing(
-    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path], tmp_path: Path
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Commands and status words are the recorded ones; the test card holds the record to the byte; the audit log knows."""
-    folder, before = test_card(), counted(bureau)
+    folder, before = insert(), counted(bureau)
     status, out, said = typed("replay", str(made), "--reader", "00 00", "--socket", daemon.socket, "--json")
     assert status == 0, said
     rows = json.loads(out)
@@ -74,10 +75,10 @@ def test_a_replay_writes_the_same_card_and_counts_nothing(
 
 
 def test_a_dry_run_shows_the_plan_and_changes_nothing(
-    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path]
 ) -> None:
     """The channel is opened, for the plan depends on what the card holds."""
-    folder = test_card()
+    folder = insert()
     status, out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--dry-run")
     assert (status, out) == (0, "")
     assert "the plan" in said
@@ -88,10 +89,10 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(
 
 
 def test_a_replay_shows_where_another_card_parts_from_the_recorded(
-    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path]
 ) -> None:
     """A test card with less memory refuses what the recorded one took."""
-    test_card(memory=10)
+    insert(memory=10)
     status, out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--json")
     assert status == 1
     different = [row for row in json.loads(out) if row["differs"]]
@@ -103,10 +104,10 @@ def test_a_replay_shows_where_another_card_parts_from_the_recorded(
 
 
 def test_steps_are_asked_for_and_a_no_sends_nothing(
-    daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each command is shown in words before and its answer after; anything but Enter and a sends nothing, q ends it."""
-    folder = test_card()
+    folder = insert()
     answers = iter(["", "n", "stop", "quit", "Q"])
     monkeypatch.setattr("click.prompt", lambda *_text, **_how: next(answers))
     status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--step")
@@ -121,10 +122,10 @@ def test_steps_are_asked_for_and_a_no_sends_nothing(
 
 
 def test_after_all_that_follow_nothing_is_asked(
-    daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands are shown to the end."""
-    test_card()
+    insert()
     answers = iter(["", "a"])
     monkeypatch.setattr("click.prompt", lambda *_text, **_how: next(answers))
     status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--step")
@@ -133,10 +134,10 @@ def test_after_all_that_follow_nothing_is_asked(
 
 
 def test_a_card_that_counts_is_never_written(
-    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path]
 ) -> None:
     """The chip that carries a good card is known by its identity, whatever reader it is in."""
-    folder = test_card(seed=1)  # the seed of the encoder: the same chip
+    folder = insert(seed=1)  # the seed of the encoder: the same chip
     status, _out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)
     assert status == 1
     assert "was used for record" in said
@@ -146,10 +147,10 @@ def test_a_card_that_counts_is_never_written(
 
 
 def test_wrong_keys_are_said_before_anything_is_sent(
-    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path]
 ) -> None:
     """As on the floor, no EXTERNAL AUTHENTICATE goes out."""
-    test_card(wrong_keys=True)
+    insert(wrong_keys=True)
     status, out, said = typed("replay", str(made), "--reader", READER, "--socket", daemon.socket, "--json")
     assert status == 1
     assert "card cryptogram does not verify" in said
@@ -168,14 +169,14 @@ def test_a_reader_at_work_is_refused(
     daemon: Daemon,
     made: CardId,
     typed: Typed,
-    test_card: Callable[..., Path],
+    insert: Callable[..., Path],
     mode: str,
     opened: bool,
     said: str,
     other_name: str,
 ) -> None:
     """One that production uses always, another while its encoder may take the card; by whatever name its pcscd goes."""
-    test_card()
+    insert()
     with bureau.plant.settings.stations_file.open("a") as stations:
         stations.write(
             f'\n[encoder.desk1]\nkind = "pcsc"\nproduct = "payment-scp02"\nstocks = ["{BLUE}"]\nmode = "{mode}"\n'
@@ -192,20 +193,20 @@ def test_a_reader_at_work_is_refused(
 
 
 def test_a_chip_that_was_spoiled_is_no_test_card(
-    bureau: Bureau, daemon: Daemon, typed: Typed, test_card: Callable[..., Path], tmp_path: Path
+    bureau: Bureau, daemon: Daemon, typed: Typed, insert: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Whatever became of it, a job has used it."""
     bureau.equip(Station(name="sim1", seed=1, blanks={BLUE: 1}, defects={1: "memory = 10"}))
     bureau.take(standard_job(tmp_path / "job.xml", 1))
     bureau.run()
-    test_card(seed=1)
+    insert(seed=1)
     status, _out, said = typed("replay", "1", "--reader", READER, "--socket", daemon.socket)
     assert status == 1
     assert "was used for record" in said
 
 
 def test_a_hand_fed_encoder_does_not_take_the_test_card_for_its_last(
-    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, test_card: Callable[..., Path]
+    bureau: Bureau, daemon: Daemon, made: CardId, typed: Typed, insert: Callable[..., Path]
 ) -> None:
     """It asks for a reject to be taken out, and not for the good card that it made before."""
     file = bureau.plant.settings.worlds / "desk1.fed"
@@ -215,7 +216,7 @@ def test_a_hand_fed_encoder_does_not_take_the_test_card_for_its_last(
             f'\n[encoder.desk1]\nkind = "pcsc"\nproduct = "payment-scp02"\nstocks = ["{BLUE}"]\n'
             f'options = {{ reader = "{READER}", socket = "{daemon.socket}", stock = "{BLUE}" }}\n'
         )
-    test_card()
+    insert()
     assert typed("replay", str(made), "--reader", READER, "--socket", daemon.socket)[0] == 0
     assert Hand(BLUE, file).asks(card=True) == "take out the card, it is a reject"
 
