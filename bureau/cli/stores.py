@@ -175,14 +175,14 @@ def migrate_command() -> None:
 def backup_command(directory: Path) -> None:
     """Copy ledger, key store and trails into DIRECTORY.
 
-    Everything may go on meanwhile.
+    Everything may go on meanwhile. A ledger on PostgreSQL is left to pg_dump.
 
     The passphrase isn't copied: without it no record and no key in the copy can be read.
     """
     plant = session.plant()
     actor, now = acting.actor(plant, Action.BACKUP), plant.settings
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    backup.copy(now.database_url, directory / "ledger.sqlite")
+    has_ledger = backup.copy(now.database_url, directory / "ledger.sqlite")
     for file in (now.keystore, now.stations_file):
         if file.exists():
             shutil.copy2(file, directory / file.name)
@@ -191,3 +191,5 @@ def backup_command(directory: Path) -> None:
     with plant.ledger.write(actor, plant.clock()) as change:
         change.record("back up", f"directory {directory}")
     say(f"copied to {directory}; the passphrase isn't among it: keep it elsewhere")
+    if not has_ledger:
+        note("the ledger isn't among it either: copy its database too, such as with pg_dump")

@@ -10,13 +10,17 @@ from sqlalchemy.engine import make_url
 from bureau.errors import NotAllowedError
 
 
-def copy(url: str, target: Path) -> None:
-    """Copy the SQLite ledger at *url* to *target*, mode 0600, as it stands at one moment; raises NotAllowedError."""
+def copy(url: str, target: Path) -> bool:
+    """Copy the SQLite ledger at *url* to *target*, mode 0600, as it stands at one moment.
+
+    Returns False for another database, which is left to its own tools. Raises NotAllowedError where *target* exists.
+    """
     found = make_url(url)
     if found.get_backend_name() != "sqlite" or found.database is None:
-        raise NotAllowedError("this ledger isn't SQLite", "Use the database's own backup, such as pg_dump.")
+        return False
     if target.exists():
         raise NotAllowedError(f"{target} exists already", "Name a new directory.")
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with closing(sqlite3.connect(found.database)) as source, closing(sqlite3.connect(target)) as made:
         source.backup(made)
+    return True
