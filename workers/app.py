@@ -4,6 +4,7 @@ from typing import Final
 
 from celery import Celery
 
+from bureau.service.plant import now
 from config import settings
 from workers.queues import OFFICE
 
@@ -38,6 +39,7 @@ app.conf.update(
     worker_proc_alive_timeout=settings.current().lease.total_seconds() + 60,  # a child waits for its machine meanwhile
     worker_redirect_stdouts=False,
     worker_send_task_events=False,
+    plant_clock=now,
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
         name: {"task": f"workers.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}

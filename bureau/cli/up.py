@@ -79,7 +79,7 @@ class Bureau:
         if not self.caught:
             on_ready()
         while not self.caught and not done():
-            self._tick()
+            self.tick()
 
     def stop(self) -> None:
         """Let the cards in hand be finished; start nothing new. Another signal changes nothing."""
@@ -89,7 +89,7 @@ class Bureau:
             if len(self.caught) != told:
                 told = len(self.caught)
                 note(f"finishing the cards in hand, starting nothing new: {', '.join(running)}")
-            self._tick()
+            self.tick()
         self.supervisor.close()
         _hold(self)
 
@@ -104,9 +104,10 @@ class Bureau:
                 logs = self.plant.settings.logs
                 note(f"not started within {START_SECONDS:.0f} s: {', '.join(sorted(self.missing))}; see {logs}")
                 return
-            self._tick()
+            self.tick()
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Look after the processes for a moment: start again what ended by itself."""
         self.supervisor.check()
         if self.broker is not None:
             self.broker.check()
@@ -114,13 +115,15 @@ class Bureau:
 
 
 @contextmanager
-def running(plant: Plant) -> Iterator[Bureau]:
+def running(plant: Plant, *, template: str = "workers.template", server: Path | None = None) -> Iterator[Bureau]:
     """Start broker and supervisor of *plant*; at the end, let the cards in hand be finished.
+
+    template: the module that all workers are forked from; server: the broker to start where none is configured.
 
     Raises NotAllowedError where another process does so already, BureauError without a broker.
     """
-    with _alone(plant.settings.lock), signals_caught() as caught, broker(plant.settings) as (settings, own):
-        supervisor = Supervisor(settings)
+    with _alone(plant.settings.lock), signals_caught() as caught, broker(plant.settings, server) as (settings, own):
+        supervisor = Supervisor(settings, template)
         supervisor.prepare()
         bureau = Bureau(plant, supervisor, own, caught)
         try:

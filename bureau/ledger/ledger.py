@@ -178,6 +178,13 @@ class Ledger:
             version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         return bool(version == schema.VERSION)
 
+    def is_empty(self) -> bool:
+        """Return whether there are no tables at all, not even another version's; raises UnavailableError."""
+        if not self._database.exists(self._url):
+            return True
+        with _available(), self._open().connect() as connection:
+            return not inspect(connection).get_table_names()
+
     def migrate(self) -> None:
         """Bring the tables up to date in one transaction; makes SQLite's database where there is none."""
         from bureau.ledger.migrations.run import upgrade  # noqa: PLC0415  Alembic costs every worker 100 ms
