@@ -3,8 +3,7 @@
 A broker that doesn't answer is no error: the ledger knows what there is to do, and feed looks there again and again.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -23,24 +22,29 @@ ENOUGH: Final = 2
 
 def pool(name: Pool, encoders: int) -> None:
     """Tell a pool of so many open encoders that it has work, as far as its queue doesn't say so already."""
-    with _broker() as connection:
+
+    def wake(connection: Connection) -> None:
         for _ in range(_waiting(connection, name), ENOUGH * encoders):
             _send(connection, "stint", (name,), name, WORK)
+
+    _try(wake)
 
 
 def line(encoder: EncoderId, pools: Sequence[Pool]) -> None:
     """Tell an encoder's worker which pools to listen to."""
     queue = LINE + encoder
-    with _broker() as connection:
+
+    def tell(connection: Connection) -> None:
         if _waiting(connection, queue) < ENOUGH:
             _send(connection, "line", (encoder, list(pools)), queue, FIRST)
+
+    _try(tell)
 
 
 def closed(batch: BatchId) -> None:
     """Tell the office that a batch has closed: its audit trail is due."""
     log.info("batch_closed", batch=batch)
-    with _broker() as connection:
-        _send(connection, "purge", (), OFFICE, WORK)
+    _try(lambda connection: _send(connection, "purge", (), OFFICE, WORK))
 
 
 def answers() -> bool:
@@ -54,12 +58,11 @@ def answers() -> bool:
     return True
 
 
-@contextmanager
-def _broker() -> Iterator[Connection]:
+def _try(send: Callable[[Connection], None]) -> None:
     try:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
-            yield connection
+            send(connection)
     except (OperationalError, *app.connection_for_write().connection_errors) as silent:
         log.warning("broker_silent", cause=type(silent).__name__)
 
