@@ -136,6 +136,8 @@ class EncoderState(StrEnum):
 
     HELD = "held"
     OPEN = "open"
+    LOST = "lost"
+    """Open, and nothing has been heard of its host for too long; it is open again as soon as there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

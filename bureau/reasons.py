@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 
 from bureau.models import CardState, EncoderId, EncoderState, Hold, JobState
 from bureau.scheduling import Line, OpenLot, before, obstacles, ranked, waits
@@ -40,6 +40,11 @@ def held(hold: Hold, zone: tzinfo) -> str:
     return f"held by {hold.by} since {hold.at.astimezone(zone):%Y-%m-%d %H:%M}: {hold.reason}"
 
 
+def lost(host: str, seen_at: datetime, zone: tzinfo) -> str:
+    """Return since when nothing has been heard of a lost encoder's host."""
+    return f"host {host} hasn't been heard of since {seen_at.astimezone(zone):%H:%M}"
+
+
 def why(standing: Standing, lines: Sequence[Line], rivals: Sequence[OpenLot], zone: tzinfo) -> Why:
     """Return why *standing* runs or waits.
 
@@ -47,7 +52,7 @@ def why(standing: Standing, lines: Sequence[Line], rivals: Sequence[OpenLot], zo
     """
     ahead = {line.machine.encoder: first[0] for line in lines if (first := ranked(rivals, line.machine, line.last))}
     says = tuple(_says(standing, lines, ahead, zone))
-    return Why(says=says, encoders={line.machine.encoder: _says_of(line, standing, ahead) for line in lines})
+    return Why(says=says, encoders={line.machine.encoder: _says_of(line, standing, ahead, zone) for line in lines})
 
 
 def _says(standing: Standing, lines: Sequence[Line], ahead: Mapping[EncoderId, OpenLot], zone: tzinfo) -> Iterator[str]:
@@ -89,16 +94,22 @@ def _is_able(line: Line, lot: OpenLot) -> bool:
     return line.machine.state is EncoderState.OPEN and not obstacles(lot, line.machine)
 
 
-def _says_of(line: Line, standing: Standing, ahead: Mapping[EncoderId, OpenLot]) -> str:
+def _says_of(line: Line, standing: Standing, ahead: Mapping[EncoderId, OpenLot], zone: tzinfo) -> str:
     lot, machine = standing.lot, line.machine
-    if machine.encoder in standing.at_work:
+    if machine.encoder in standing.at_work and machine.state is not EncoderState.LOST:
         return "makes a card of it now"
     if found := obstacles(lot, machine):
         return "; ".join(found)
     if machine.state is not EncoderState.OPEN:
-        return f"is held: {line.reason or 'nobody said why'}"
+        return _shut(line, zone)
     if standing.hold or not standing.ready:
         return "could make it"
     if ahead[machine.encoder].lot != lot.lot:
         return _behind(lot, ahead[machine.encoder], line)
     return f"takes its next card, and waits: {line.reason}" if line.reason else "takes its next card"
+
+
+def _shut(line: Line, zone: tzinfo) -> str:
+    if line.machine.state is EncoderState.LOST:
+        return f"is lost: {lost(line.host, line.seen_at, zone)}"
+    return f"is held: {line.reason or 'nobody said why'}"

@@ -70,12 +70,17 @@ class Last:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One encoder as it stands: *reason* is why it is held or what it waits for, *pace* the mean that its cards took."""
+    """One encoder as it stands: *reason* is why it is held or what it waits for, *pace* the mean that its cards took.
+
+    *host* is where its worker runs or ran, empty after it was stopped; *seen_at* its last sign of life.
+    """
 
     machine: Machine
     reason: str | None
     last: Last | None
     pace: timedelta | None
+    host: str
+    seen_at: datetime
 
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -214,7 +219,8 @@ def waits(lot: OpenLot, machines: Sequence[Machine]) -> str | None:
             return reason
     if any(machine.state is EncoderState.OPEN for machine in fit):
         return None
-    return f"all encoders that fit are held: {', '.join(sorted(machine.encoder for machine in fit))}"
+    states = " or ".join(sorted({machine.state for machine in fit}))
+    return f"all encoders that fit are {states}: {', '.join(sorted(machine.encoder for machine in fit))}"
 
 
 def pool(machine: Machine) -> Pool:

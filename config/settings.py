@@ -4,6 +4,7 @@ import getpass
 import os
 import pwd
 import re
+import socket
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -42,6 +43,8 @@ class Settings:
     """BUREAU_ALERT, default none: a command to run when something is held, failed or late: see bureau.service.alerts."""
     approval: timedelta
     """BUREAU_APPROVAL_HOURS, default 24: how long a request waits for the second person."""
+    host: str
+    """BUREAU_HOST, default this machine's name: which host the encoders of this bureau are on."""
     user: str
     """BUREAU_USER, default the login name: who the audit log says it was, as long as there are no accounts."""
     os_user: str
@@ -80,6 +83,16 @@ class Settings:
         return self.home / "up.lock"
 
     @property
+    def sign(self) -> timedelta:
+        """How often a host gives a sign of life of its encoders."""
+        return self.lease / 8
+
+    @property
+    def silence(self) -> timedelta:
+        """After how long without a sign the open lines of a host are lost."""
+        return 3 * self.sign
+
+    @property
     def logs(self) -> Path:
         """Where `bureau up` keeps its processes' logs."""
         return self.home / "log"
@@ -107,6 +120,7 @@ def current() -> Settings:
         encoder=os.environ.get("BUREAU_ENCODER") or None,
         alert=os.environ.get("BUREAU_ALERT") or "",
         approval=_approval("BUREAU_APPROVAL_HOURS", 24),
+        host=_host("BUREAU_HOST"),
         user=_user("BUREAU_USER"),
         os_user=_os_user(),
         account=os.environ.get("BUREAU_ACCOUNT") or None,
@@ -128,6 +142,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "BUREAU_ENCODER": settings.encoder or "",
         "BUREAU_ALERT": settings.alert,
         "BUREAU_APPROVAL_HOURS": str(settings.approval / timedelta(hours=1)),
+        "BUREAU_HOST": settings.host,
         "BUREAU_USER": settings.user,
     }
     return os.environ | written
@@ -169,6 +184,13 @@ def _user(name: str) -> str:
     if not re.fullmatch(r"[^\x00-\x1f()]{1,64}", user):  # an account's entries say "anna (os: root)"
         raise SettingsError(f"{name}: {user!r} is no name; take up to 64 characters and no brackets")
     return user
+
+
+def _host(name: str) -> str:
+    host = os.environ.get(name) or socket.gethostname()
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", host):
+        raise SettingsError(f"{name}: {host!r} is no host's name; take up to 64 letters, digits, dots and dashes")
+    return host
 
 
 def _os_user() -> str:

@@ -8,7 +8,7 @@ from celery import signals
 from bureau.errors import BureauError
 from bureau.ledger import encoders
 from bureau.models import EncoderId
-from bureau.service import operate
+from bureau.service import hosts, operate
 from bureau.service import stint as stints
 from bureau.service.plant import Plant
 from config import settings
@@ -34,8 +34,9 @@ def machine(name: EncoderId) -> Encoder:
     open the ledger before it forks.
     """
     own = plant()
+    hosts.check(own, [name])
     if not lines.started():
-        encoders.start(own.ledger, own.encoder(name).machine, own.clock())
+        encoders.start(own.ledger, own.encoder(name).machine, own.clock(), own.settings.host)
         lines.note_start()
         log.info("worker_started")
     return stints.start(own, name, lines.stopping)

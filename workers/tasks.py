@@ -5,13 +5,14 @@ A message carries ids only and means "look at the ledger": losing or doubling on
 
 import os
 from collections.abc import Sequence
+from functools import cache
 
 import structlog
 from celery import signals
 
 from bureau.ledger import encoders, reaping
 from bureau.models import EncoderId
-from bureau.service import alerts, operate, report
+from bureau.service import alerts, hosts, operate, report
 from bureau.service import stint as stints
 from config import logging
 from workers import lines, process, wake
@@ -26,6 +27,12 @@ def set_up_logging(**_signal: object) -> None:
     """Log through structlog, whose fields are on an allow-list, instead of in Celery's own format."""
     logging.configure()
     logging.route()
+
+
+@cache
+def watch() -> hosts.Watch:
+    """Return this process's own watch over the other hosts."""
+    return hosts.Watch()
 
 
 @app.task
@@ -47,7 +54,7 @@ def hold(exception: BaseException, **_signal: object) -> None:
     Celery tells of a child that died in the parent, which must not open the ledger; it says nothing about the software.
     """
     name = plant().settings.encoder
-    if name is not None and os.getpid() != lines.parent():
+    if name is not None and lines.started() and os.getpid() != lines.parent():
         reason = f"the software failed: {type(exception).__name__}; see log/{name}.log"
         encoders.hold(plant().ledger, EncoderId(name), reason, name, plant().clock())
 
@@ -67,20 +74,25 @@ def feed() -> None:
 
 @app.task
 def reap() -> None:
-    """Take back dead leases."""
+    """Take back dead leases, and notice lines whose host has fallen silent."""
     for reaped in reaping.reap(plant().ledger, plant().clock()):
         log.warning("lease_reaped", card=reaped.card, encoder=reaped.encoder, state=reaped.now)
+    for name in watch().look(plant()):
+        log.error("encoder_lost", encoder=name)
     operate.tell_lines(plant(), wake.line)
 
 
 @app.task
 def alert() -> None:
     """Run the plant's command for what was held, failed or is late since the last time."""
-    alerts.alert(plant())
+    with plant().ledger.sole("alert") as mine:
+        if mine:
+            alerts.alert(plant())
 
 
 @app.task
 def purge() -> None:
     """Write the audit trails that are due and forget cardholders whose trail is written."""
-    for failed in report.finish_due(plant()):
-        log.error("trail_not_written", cause=str(failed))
+    with plant().ledger.sole("purge") as mine:
+        for failed in report.finish_due(plant()) if mine else ():
+            log.error("trail_not_written", cause=str(failed))

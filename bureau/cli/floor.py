@@ -2,19 +2,22 @@
 
 import time
 from contextlib import suppress
+from datetime import tzinfo
 
 import click
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
+from bureau import reasons
 from bureau.cli import acting, session
 from bureau.cli.jobs import why_waits
 from bureau.cli.output import as_json, cell, listing, out, say
 from bureau.errors import NotAllowedError, NotFoundError
 from bureau.ledger import encoders, floor, views
+from bureau.ledger.floor import EncoderView
 from bureau.ledger.ledger import Ledger
-from bureau.models import CardState, EncoderId, JobId
+from bureau.models import CardState, EncoderId, EncoderState, JobId
 from bureau.service import operate
 from bureau.service.people import Action
 from bureau.service.plant import Plant
@@ -37,7 +40,8 @@ def encoders_command(json_: bool) -> None:
                 {
                     "encoder": name,
                     "state": view.machine.state if view else "never started",
-                    "why": view.reason if view else "start it with `bureau up`",
+                    "why": _why(view, plant.settings.plant) if view else "start it with `bureau up`",
+                    "host": view.host if view else "",
                     "made": view.made if view else 0,
                     "product": machine.product,
                     "stocks": machine.stocks,
@@ -53,6 +57,11 @@ def encoders_command(json_: bool) -> None:
             )
     empty = f"{plant.settings.stations_file} names no encoder; config/demo/stations.toml shows how."
     listing(rows, json_=json_, zone=plant.settings.plant, empty=empty)
+
+
+def _why(view: EncoderView, zone: tzinfo) -> str | None:
+    is_lost = view.machine.state is EncoderState.LOST
+    return reasons.lost(view.host, view.seen_at, zone) if is_lost else view.reason
 
 
 def _speed(mean: Speed) -> str:
@@ -154,6 +163,6 @@ def picture(plant: Plant, ledger: Ledger) -> Group:
     for view in found:
         machine = view.machine
         stocks, in_hand = ", ".join(machine.stocks), " ".join(view.in_hand)
-        shown = (machine.encoder, machine.state, view.made, stocks, in_hand, view.reason or "")
+        shown = (machine.encoder, machine.state, view.made, stocks, in_hand, _why(view, plant.settings.plant) or "")
         machines.add_row(*(cell(str(each)) for each in shown))
     return Group(work, "", machines)

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,10 +14,11 @@ import click
 
 from bureau.cli import acting, session
 from bureau.cli.output import note
-from bureau.errors import BureauError, NotAllowedError
+from bureau.errors import BureauError, NotAllowedError, UnavailableError
+from bureau.ledger import encoders as lines_of
 from bureau.ledger import floor
 from bureau.models import EncoderId, EncoderState
-from bureau.service import operate
+from bureau.service import hosts, operate
 from bureau.service.people import Action
 from bureau.service.plant import Plant
 from workers.broker import Broker, broker
@@ -43,6 +44,7 @@ def up_command(open_: bool, encoders: tuple[str, ...]) -> None:
     names = [plant.encoder(EncoderId(name)).machine.encoder for name in encoders] or list(plant.encoders)
     if not names:
         raise BureauError(f"{plant.settings.stations_file} names no encoder", "config/demo/stations.toml shows how.")
+    hosts.check(plant, names)
     opener = acting.actor(plant, Action.OPEN) if open_ else None
     with running(plant) as bureau:
         bureau.start(names, opener=opener)
@@ -65,12 +67,16 @@ class Bureau:
     caught: list[int]
     opener: str | None = None
     """Who opens the lines of the encoders, if anyone does."""
+    names: tuple[EncoderId, ...] = ()
     missing: set[EncoderId] = field(default_factory=set)
     since: datetime = datetime.min
+    signed: float = 0.0
+    """When this host last gave a sign of life."""
 
     def start(self, names: Sequence[EncoderId], *, opener: str | None) -> None:
         """Start the workers of *names*; keep() opens their lines where there is an *opener*."""
-        self.since, self.missing, self.opener = self.plant.clock(), set(names), opener
+        self.names, self.missing, self.opener = tuple(names), set(names), opener
+        self.since = self.plant.clock()
         self.supervisor.start(names)
 
     def keep(self, *, on_ready: Callable[[], None] = lambda: None, done: Callable[[], bool] = lambda: False) -> None:
@@ -91,7 +97,7 @@ class Bureau:
                 note(f"finishing the cards in hand, starting nothing new: {', '.join(running)}")
             self.tick()
         self.supervisor.close()
-        _hold(self)
+        _leave(self)
 
     def _await(self, deadline: float) -> None:
         """Wait until every worker has started, opening each line that is to be opened as its worker comes up."""
@@ -111,6 +117,10 @@ class Bureau:
         self.supervisor.check()
         if self.broker is not None:
             self.broker.check()
+        if time.monotonic() - self.signed > self.plant.settings.sign.total_seconds():
+            self.signed = time.monotonic()
+            with suppress(UnavailableError):  # while the ledger is away nothing is claimed, and nobody is missed
+                hosts.sign(self.plant, self.names)
         time.sleep(TICK)
 
 
@@ -162,13 +172,16 @@ def _open(bureau: Bureau, names: set[EncoderId], actor: str) -> None:
     operate.wake_pools(plant, wake)
 
 
-def _hold(bureau: Bureau) -> None:
-    """Hold the lines that are still open: nobody is there to take their cards."""
+def _leave(bureau: Bureau) -> None:
+    """Hold the lines that are still open, nobody is there to take their cards, and give up their names; not other hosts'."""
     plant = bureau.plant
     with plant.ledger.read() as connection:
-        views = [view for view in floor.list_encoders(connection) if view.machine.state is EncoderState.OPEN]
-    for view in views:
+        mine = [view for view in floor.list_encoders(connection) if view.machine.encoder in bureau.names]
+    for view in mine:
+        if view.machine.state is EncoderState.HELD or view.host != plant.settings.host:
+            continue
         operate.hold_line(plant, view.machine.encoder, "the bureau was stopped", plant.settings.user, lambda *_line: None)
+    lines_of.left(plant.ledger, bureau.names, plant.settings.host, plant.clock())
 
 
 def _welcome(names: Sequence[EncoderId], *, opened: bool) -> str:

@@ -12,7 +12,7 @@ from bureau.ledger.ledger import Ledger
 from bureau.ledger.schema import alerts
 from bureau.models import CardState
 
-ACTIONS: Final = frozenset({"hold", "fault", "late"})
+ACTIONS: Final = frozenset({"hold", "fault", "late", "lost"})
 """What is always told; of what happens to a card, that its fate is unknown."""
 
 

@@ -50,15 +50,22 @@ class Claim(SealedCard):
 
 
 def claim(
-    ledger: Ledger, encoder: EncoderId, now: datetime, lease: timedelta, *, stocks: Collection[str] | None = None
+    ledger: Ledger,
+    encoder: EncoderId,
+    now: datetime,
+    lease: timedelta,
+    *,
+    stocks: Collection[str] | None = None,
+    host: str = "",
 ) -> Claim | None:
-    """Lease the card that matters most to *encoder*; None when its line is held or nothing fits.
+    """Lease the card that matters most to *encoder*; None when its line is shut, another host runs it, or nothing fits.
 
-    stocks: those of its stocks that it has blanks of, if not all. Raises NotFoundError for an encoder that never started.
+    stocks: those of its stocks that it has blanks of, if not all; host: where it is, if anybody asks.
+    Raises NotFoundError for an encoder that never started.
     """
     with ledger.write(encoder, now, alone=False) as tx:
         line = encoders.line(tx.connection, encoder)
-        if line.machine.state is not EncoderState.OPEN:
+        if line.machine.state is not EncoderState.OPEN or (host and line.host not in {"", host}):
             return None
         if stocks is not None:
             loaded = tuple(stock for stock in line.machine.stocks if stock in stocks)

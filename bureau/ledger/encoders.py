@@ -1,6 +1,6 @@
 """Encoders as the ledger knows them: how they are set up, whether their line is open, and what they did wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -20,6 +20,7 @@ STRIKES: Final = 3
 """So many cards in a row whose keys didn't fit hold the encoder."""
 LAST: Final = 20
 """Good cards that an encoder's speed is the mean of."""
+_IS_OPEN: Final = encoders.c.state == EncoderState.OPEN.value
 
 
 def machine(connection: Connection, encoder: EncoderId) -> Machine:
@@ -54,8 +55,8 @@ def lines(connection: Connection) -> list[Line]:
     ]
 
 
-def start(ledger: Ledger, machine: Machine, now: datetime) -> None:
-    """Log that a worker started with *machine* as set up; its line is held until a person opens it."""
+def start(ledger: Ledger, machine: Machine, now: datetime, host: str = "") -> None:
+    """Log that a worker started on *host* with *machine* as set up; its line is held until a person opens it."""
     values = {
         "product": machine.product,
         "profiles": list(machine.profiles),
@@ -71,6 +72,8 @@ def start(ledger: Ledger, machine: Machine, now: datetime) -> None:
         "listening": [],
         "started_at": now,
         "seen_at": now,
+        "lost_at": None,
+        "host": host,
     }
     with ledger.write(machine.encoder, now) as tx:
         known = update(encoders).where(encoders.c.name == machine.encoder).values(values)
@@ -99,15 +102,40 @@ def listens(ledger: Ledger, encoder: EncoderId, pools: Sequence[Pool], now: date
         tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(heard))
 
 
-def seen(ledger: Ledger, encoder: EncoderId, now: datetime) -> None:
-    """Write down that *encoder* is alive; a sign of life isn't audited."""
-    with ledger.write(encoder, now, alone=False) as tx:
-        tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(seen_at=now))
+def seen(ledger: Ledger, names: Collection[EncoderId], host: str, now: datetime) -> None:
+    """Write down a sign of life of those of *names* that run on *host*; only that a lost one is found again is audited."""
+    with ledger.write(f"host {host}", now, alone=False) as tx:
+        these = encoders.c.name.in_(names) & (encoders.c.host == host)
+        lost = select(encoders.c.name).where(these, encoders.c.lost_at.is_not(None)).order_by(encoders.c.name)
+        for name in tx.connection.execute(lost).scalars().all():
+            tx.record("found", f"encoder {name}", host=host)
+        tx.connection.execute(update(encoders).where(these).values(seen_at=now, lost_at=None))
+
+
+def lose(ledger: Ledger, heard: Mapping[EncoderId, datetime], actor: str, now: datetime) -> tuple[EncoderId, ...]:
+    """Write down which open lines are lost, of those that gave no sign since *heard*; return which weren't before."""
+    lost = []
+    with ledger.write(actor, now) as tx:
+        for name, seen_at in sorted(heard.items()):
+            silent = (encoders.c.name == name) & (encoders.c.seen_at == seen_at) & encoders.c.lost_at.is_(None)
+            row = tx.connection.execute(select(encoders.c.host).where(silent, _IS_OPEN)).one_or_none()
+            if row is not None:
+                tx.connection.execute(update(encoders).where(encoders.c.name == name).values(lost_at=now))
+                tx.record("lost", f"encoder {name}", host=row.host, heard=seen_at.isoformat())
+                lost.append(name)
+    return tuple(lost)
+
+
+def left(ledger: Ledger, names: Collection[EncoderId], host: str, now: datetime) -> None:
+    """Write down that the workers of *names* were stopped, so that another host may run such encoders; not audited."""
+    with ledger.write(f"host {host}", now, alone=False) as tx:
+        these = encoders.c.name.in_(names) & (encoders.c.host == host)
+        tx.connection.execute(update(encoders).where(these).values(host="", lost_at=None))
 
 
 def awaits(ledger: Ledger, encoder: EncoderId, reason: str | None, now: datetime) -> bool:
     """Write down what an open *encoder* waits for, None for nothing; return whether that is news. Not audited."""
-    this = (encoders.c.name == encoder) & (encoders.c.state == EncoderState.OPEN.value)
+    this = (encoders.c.name == encoder) & _IS_OPEN
     with ledger.read() as connection:
         known = connection.execute(select(encoders.c.reason).where(this)).one_or_none()
     if known is None or known.reason == reason:

@@ -24,6 +24,8 @@ class EncoderView:
     """
 
     machine: Machine
+    host: str
+    """Where its worker runs, or ran when it was last heard of; empty where it was stopped."""
     reason: str | None
     strikes: int
     started_at: datetime
@@ -54,6 +56,7 @@ def list_encoders(connection: Connection) -> list[EncoderView]:
     return [
         EncoderView(
             machine=rows.machine(row),
+            host=row.host,
             reason=row.reason,
             strikes=row.strikes,
             started_at=row.started_at,

@@ -28,6 +28,7 @@ class Database(Protocol):
     def create(self, url: URL) -> None: ...  # noqa: D102
     def lock(self, connection: Connection, *, alone: bool) -> None: ...  # noqa: D102
     def lock_name(self, connection: Connection, name: str) -> None: ...  # noqa: D102
+    def try_name(self, connection: Connection, name: str) -> bool: ...  # noqa: D102
     def forget(self, engine: Engine) -> bool: ...  # noqa: D102
 
 
@@ -177,6 +178,12 @@ class Ledger:
                 return False
             version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         return bool(version == schema.VERSION)
+
+    @contextmanager
+    def sole(self, name: str) -> Iterator[bool]:
+        """Yield whether nobody on any other host does what is called *name* meanwhile; raises UnavailableError."""
+        with _available(), self._open().connect() as connection, connection.begin():
+            yield self._database.try_name(connection, name)
 
     def is_empty(self) -> bool:
         """Return whether there are no tables at all, not even another version's; raises UnavailableError."""

@@ -61,6 +61,12 @@ def lock_name(connection: Connection, name: str) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, _LEDGER))))
 
 
+def try_name(connection: Connection, name: str) -> bool:
+    """Lock *name* until the transaction ends, as lock_name() does; return False where somebody else has."""
+    taken = connection.execute(select(func.pg_try_advisory_xact_lock(func.hashtextextended(name, _LEDGER)))).scalar_one()
+    return bool(taken)
+
+
 def forget(engine: Engine) -> bool:
     """Write the jobs' table anew without the wrapped keys of purged jobs; returns False if a reader is in the way.
 

@@ -177,6 +177,8 @@ def line(row: AnyRow) -> Line:
         reason=row.reason,
         last=None if row.last_lot is None else Last(LotId(row.last_lot), row.last_stock),
         pace=timedelta(microseconds=row.pace) if row.pace else None,
+        host=row.host,
+        seen_at=row.seen_at,
     )
 
 
@@ -192,7 +194,7 @@ def machine(row: AnyRow) -> Machine:
         mode=Mode(row.mode),
         protocols=tuple(row.protocols),
         interpreters=tuple((kind, version) for kind, version in row.interpreters),
-        state=EncoderState(row.state),
+        state=EncoderState.LOST if row.lost_at and row.state == EncoderState.OPEN else EncoderState(row.state),
     )
 
 

@@ -1,5 +1,6 @@
 """The ledger's tables; what the database can forbid by itself stands here as a constraint."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -75,7 +76,7 @@ def _to(name: str, target: str, *, index: bool = True) -> Column[Any]:
     return Column(name, Integer, ForeignKey(target), nullable=False, index=index)
 
 
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+def _one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 
@@ -291,7 +292,8 @@ encoders = Table(
     Column("listening", JSON, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
-    _one_of("state", EncoderState),
+    Column("lost_at", UtcDateTime),
+    _one_of("state", (EncoderState.HELD, EncoderState.OPEN)),
 )
 
 stock_moves = Table(

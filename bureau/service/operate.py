@@ -41,12 +41,12 @@ def set_priority(plant: Plant, job: JobId, level: int, reason: str, actor: str) 
 
 
 def tell_lines(plant: Plant, tell: Tell) -> None:
-    """Tell each encoder that doesn't listen where the ledger wants it to."""
+    """Tell each encoder that doesn't listen where the ledger wants it to; one that is lost isn't there to be told."""
     with plant.ledger.read() as connection:
         views = floor.list_encoders(connection)
     for view in views:
         wanted = wanted_pools(view)
-        if wanted != view.listening:
+        if wanted != view.listening and view.machine.state is not EncoderState.LOST:
             tell(view.machine.encoder, wanted)
 
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from bureau.containers.answers import Answer
 from bureau.containers.trail import documents
-from bureau.errors import BureauError, NotAllowedError
+from bureau.errors import BureauError, NotAllowedError, NotFoundError
 from bureau.ledger import closing, results
 from bureau.ledger.results import BatchFrame, ResultRow
 from bureau.models import BatchId, CardState, JobState, Record, RecordResult
@@ -33,7 +33,12 @@ def write(plant: Plant, batch: BatchId, *, interim: bool = False) -> list[Path]:
     folder = plant.settings.trails / f"batch-{batch}"
     states = {job.state for job in frame.jobs}
     if states <= {JobState.REPORTED, JobState.PURGED}:
-        return sorted(path for path in folder.glob("*.xml") if not path.name.endswith(".interim.xml"))
+        if not (written := sorted(path for path in folder.glob("*.xml") if not path.name.endswith(".interim.xml"))):
+            raise NotFoundError(
+                f"the audit trail of batch {frame.batch.batch_id} was written, and isn't in {folder}",
+                "The office of another host wrote it: look there, or let all hosts share that folder.",
+            )
+        return written
     if not interim and states != {JobState.CLOSED}:
         raise NotAllowedError(
             f"batch {frame.batch.batch_id} isn't closed: cards of it are open",

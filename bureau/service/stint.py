@@ -11,7 +11,7 @@ import structlog
 from bureau.errors import BureauError, FenceError, UnavailableError
 from bureau.ledger import claims, encoders, floor, reaping
 from bureau.models import AttemptOutcome, BatchId, EncoderId
-from bureau.service import encode
+from bureau.service import encode, hosts
 from bureau.service.plant import EncoderConfig, Plant
 from hardware.encoders import Encoder, Tray, encoder
 from hardware.errors import EncoderBusy, HardwareError, KeyStoreError
@@ -77,7 +77,9 @@ def stint(
     try:
         while _is_ready(plant, machine, name, lambda: stopping() or time.monotonic() > until):
             loaded = [stock for stock, blanks in machine.blanks().items() if blanks]
-            claim = claims.claim(plant.ledger, name, plant.clock(), plant.settings.lease, stocks=loaded)
+            claim = claims.claim(
+                plant.ledger, name, plant.clock(), plant.settings.lease, stocks=loaded, host=plant.settings.host
+            )
             if claim is None:
                 break
             claimed += 1
@@ -95,8 +97,11 @@ def stint(
 def _clear(plant: Plant, machine: Encoder, name: EncoderId) -> None:
     """Send a card that was left in the station, because the ledger didn't answer, where the ledger says by now."""
     if (position := machine.station()) is not None:
-        reaping.reap(plant.ledger, plant.clock(), encoder=name)
-        machine.eject(_tray(plant, name, position))
+        with plant.ledger.read() as connection:
+            mine = not hosts.is_elsewhere(plant, encoders.line(connection, name))
+        if mine:
+            reaping.reap(plant.ledger, plant.clock(), encoder=name)
+        machine.eject(_tray(plant, name, position) if mine else Tray.REJECT)
         log.warning("station_cleared", encoder=name, position=position)
 
 

@@ -178,7 +178,7 @@ def test_encoders_show_their_line_and_what_they_hold(ledger: Ledger) -> None:
     open_encoder(ledger, SIM1, SIM2)
     take(ledger)
     encoders.hold(ledger, SIM2, "lunch", "operator", NOW)
-    encoders.seen(ledger, SIM1, NOW + timedelta(minutes=1))
+    encoders.seen(ledger, [SIM1], "", NOW + timedelta(minutes=1))
     with ledger.read() as connection:
         first, second = floor.list_encoders(connection)
     assert (first.machine, first.reason, first.in_hand) == (

@@ -42,7 +42,14 @@ def _line(
     name: EncoderId = SIM1, *, stock: str = "PLASTIC", held: str | None = None, last: Last | None = None, says: str = ""
 ) -> Line:
     state = EncoderState.OPEN if held is None else EncoderState.HELD
-    return Line(machine=replace(machine(name, stock=stock), state=state), reason=held or says or None, last=last, pace=None)
+    return Line(
+        machine=replace(machine(name, stock=stock), state=state),
+        reason=held or says or None,
+        last=last,
+        pace=None,
+        host="plant1",
+        seen_at=NOW,
+    )
 
 
 @pytest.mark.parametrize(

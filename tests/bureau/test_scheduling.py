@@ -121,7 +121,14 @@ def test_why_one_lot_goes_before_another_is_said_in_words(first: OpenLot, second
 
 def _line(name: EncoderId, seconds: float | None = None, state: EncoderState = OPEN, stock: str = "PLASTIC") -> Line:
     pace = None if seconds is None else timedelta(seconds=seconds)
-    return Line(machine=replace(machine(name, stock=stock), state=state), reason=None, last=None, pace=pace)
+    return Line(
+        machine=replace(machine(name, stock=stock), state=state),
+        reason=None,
+        last=None,
+        pace=pace,
+        host="plant1",
+        seen_at=NOW,
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def settings(home: Path, lease: timedelta = timedelta(minutes=2)) -> Settings:
         encoder=None,
         alert="",
         approval=timedelta(hours=24),
+        host="plant1",
         user=ACTOR,
         os_user="root",
         account=None,

@@ -48,4 +48,5 @@ def _who_and_where() -> None:
     op.add_column("encoders", sa.Column("held_by", sa.Text()))
     op.add_column("encoders", sa.Column("held_at", MOMENT))
     op.add_column("encoders", sa.Column("host", sa.Text(), nullable=False, server_default=""))
+    op.add_column("encoders", sa.Column("lost_at", MOMENT))
     op.add_column("accounts", sa.Column("waiting", sa.Boolean(), nullable=False, server_default=sa.false()))
