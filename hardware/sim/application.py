@@ -43,7 +43,10 @@ class Application:
         if any(first == dgi and self.dgi(first) is None and self.dgi(later) is not None
                for later, first in FIRST.items()):  # fmt: skip
             raise RefusedError(0x6985)
-        self._write(f"dgi/{dgi:04X}", value)
+        if value and dgi in self._blank.worn_dgis:
+            value = bytes((*value[:-1], value[-1] ^ 0x01))
+        if dgi not in self._blank.lost_dgis:
+            self._write(f"dgi/{dgi:04X}", value)
 
     def take_tag(self, tag: int, value: bytes) -> None:
         """Keep one data object."""

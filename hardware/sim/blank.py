@@ -44,6 +44,8 @@ class Blank:
     encrypted_dgis: frozenset[int]
     refused_dgis: frozenset[int]
     cplc: Mapping[str, bytes]
+    worn_dgis: frozenset[int] = frozenset()
+    lost_dgis: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.i not in IMPLEMENTATIONS.get(self.scp, ()):

@@ -17,13 +17,18 @@ TRAYS: Final = ("good", "reject", "returned")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
-    """What is wrong with one plastic; commands count from 1 since it was fed, or since the process started."""
+    """What is wrong with one plastic; commands count from 1 since it was fed, or since the process started.
+
+    worn_dgis: one bit of each flips as it is written; lost_dgis: each is taken and not kept.
+    """
 
     mute_at: int | None = None
     mute_after: int | None = None
     memory: int | None = None
     wrong_keys: bool = False
     refused_dgis: Collection[int] = ()
+    worn_dgis: Collection[int] = ()
+    lost_dgis: Collection[int] = ()
     dead: bool = False
 
     def spoil(self, blank: Blank) -> Blank:
@@ -32,7 +37,13 @@ class Defect:
             keys = {name: bytes(byte ^ 0xFF for byte in getattr(blank, name)) for name in ("enc", "mac", "dek")}
             blank = replace(blank, enc=keys["enc"], mac=keys["mac"], dek=keys["dek"])
         memory = blank.memory if self.memory is None else self.memory
-        return replace(blank, memory=memory, refused_dgis=blank.refused_dgis.union(self.refused_dgis))
+        return replace(
+            blank,
+            memory=memory,
+            refused_dgis=blank.refused_dgis.union(self.refused_dgis),
+            worn_dgis=blank.worn_dgis.union(self.worn_dgis),
+            lost_dgis=blank.lost_dgis.union(self.lost_dgis),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

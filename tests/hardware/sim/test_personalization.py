@@ -142,6 +142,19 @@ def test_refused_command_keeps_none_of_its_dgis(make: MakeHost) -> None:
     assert record(host, 2) == b"y\x90\0"
 
 
+def test_a_worn_cell_keeps_a_dgi_with_one_bit_flipped_and_a_dead_one_nothing(make: MakeHost) -> None:
+    """The chip takes both without a word, and only reading tells."""
+    host = make(shipped("payment-scp02"), Defect(worn_dgis=[0x0101], lost_dgis=[0x0102]))
+    host.open()
+    host.prepare()
+    host.target()
+    assert host.store(DGI | LAST, 0, RECORD + dgi(0x0102, b"x") + dgi(0x0103, b"y")) == 0x9000
+    host.select(caps.INSTANCE)
+    assert record(host) == bytes.fromhex("70075A0554133300889000")
+    assert record(host, 2) == b"\x6a\x83"
+    assert record(host, 3) == b"y\x90\0"
+
+
 def test_all_encrypted_command(target: Host) -> None:
     """b7b6 = 11: every DGI in it is decrypted, whatever its number."""
     value = bytes(range(32))
