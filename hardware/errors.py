@@ -19,6 +19,7 @@ STATUS_WORDS: Final = {
     0x6A80: "incorrect data",
     0x6A81: "function not supported",
     0x6A82: "application or file not found",
+    0x6A83: "record not found",
     0x6A84: "not enough memory",
     0x6A86: "incorrect P1 P2",
     0x6A88: "referenced data not found",
@@ -64,6 +65,10 @@ class PlanError(HardwareError):
 
 class KeyStoreError(HardwareError):
     """The key store can't do it: wrong passphrase, unknown key, damaged file."""
+
+
+class ReadBackError(HardwareError):
+    """What the card gives back isn't what was written to it."""
 
 
 class EncoderBusy(HardwareError):  # noqa: N818 - what the floor calls it

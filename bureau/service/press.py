@@ -7,20 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hardware.diversification import recipe
-from hardware.errors import CardError, HardwareError, PlanError
+from hardware.errors import CardError, PlanError, ReadBackError
 from hardware.gp import commands, identity, registry
 from hardware.gp.identity import Identity
 from hardware.gp.registry import Registry
 from hardware.iso7816 import AID, Command, Dialogue, Response, T, Transmit, run
 from hardware.keystores import CardKeys, Dek, KeyStore
 from hardware.perso.order import Order
-from hardware.perso.plan import Catalog, Plan, plan, security_level
+from hardware.perso.plan import Catalog, Plan, blank, plan, security_level
 from hardware.perso.product import Product
+from hardware.perso.readback import check_provable, read_back
 from hardware.perso.steps import Origin
 from hardware.scp import DeriveKeys, Opening, SecureChannel, channel, secured
 
 
-class StateError(HardwareError):
+class StateError(ReadBackError):
     """An application didn't reach the life cycle state that it must have."""
 
 
@@ -64,7 +65,10 @@ class Work:
 
 
 class Press:
-    """Makes one card: open, look, write, verify, in this order."""
+    """Makes one card: open, look, write, verify, and sample where it is one, in this order.
+
+    Or proves that one is made: open, prove.
+    """
 
     def __init__(self, work: Work, keystore: KeyStore, transmit: Transmit, enter: Callable[[str], None]) -> None:
         """Talk to the card through *transmit*; *enter* is told what begins, in words."""
@@ -102,9 +106,7 @@ class Press:
 
     def look(self) -> None:
         """Read what the card holds, and plan it; raises HardwareError, and nothing has been written then."""
-        self._enter("read what the card holds")
-        self.held: Registry = run(self._secured(registry.read_all()), self._transmit)
-        self.results.card_state = self.held.isd.state
+        self._read()
         self.plan: Plan = plan(self._work.order, self._work.catalog, self._work.product, self.held)
 
     def write(self, begin: Callable[[], None]) -> None:
@@ -138,6 +140,31 @@ class Press:
             if found != wanted:
                 is_now = "absent" if found is None else f"in state {found:02X}"
                 raise StateError(f"read back: application {aid} is {is_now} and must be in state {wanted:02X}")
+
+    def sample(self) -> None:
+        """Read back all that the card gives back of what was written, which ends the channel; raises HardwareError.
+
+        ReadBackError where it isn't what was written.
+        """
+        self._enter("sample")
+        run(read_back(self.plan, self._work.product), self._transmit)
+
+    def prove(self) -> None:
+        """Compare the card with what its order makes of a blank; writes nothing.
+
+        Raises HardwareError: ReadBackError where the card isn't all that, PlanError where reading can't prove it.
+        """
+        work = self._work
+        self._read()
+        self.plan = plan(work.order, work.catalog, work.product, blank(work.catalog, self.held.isd.aid))
+        check_provable(self.plan, work.product)
+        self.verify()
+        self.sample()
+
+    def _read(self) -> None:
+        self._enter("read what the card holds")
+        self.held: Registry = run(self._secured(registry.read_all()), self._transmit)
+        self.results.card_state = self.held.isd.state
 
     def _note(self, origin: Origin | None, sw: int) -> None:
         if origin is not None:

@@ -1,4 +1,4 @@
-"""Card products from TOML: every key but extended must be there, no other may be, and each has one type.
+"""Card products from TOML: every key but extended and unread must be there, no other may be, and each has one type.
 
 A card that isn't GlobalPlatform has no table [channel]: isd_aid, scp and master are None, and what else belongs to a channel
 means nothing.
@@ -73,6 +73,7 @@ def _product(name: str, table: dict[str, object]) -> Product:
         extended=card.flag("extended"),
         packing=card.take("packing", bool),
         replace=card.take("replace", bool),
+        unread=card.tags("unread"),
         profiles=tuple(UniqueID(profile.hex().upper()) for profile in card.hexadecimals("profiles")),
     )
     for keys in filter(None, (channel, card)):
@@ -150,6 +151,11 @@ class _Keys:
         if not (values := self.take(key, list)) or len(set(map(str, values))) != len(values):
             raise ValueError(f"{self._prefix}{key}: is empty or names one twice")
         return [self._bytes(key, value) for value in values]
+
+    def tags(self, key: str) -> frozenset[int]:
+        """Take DGIs and tags; none where nothing is said."""
+        named = self.hexadecimals(key) if key in self._table else ()
+        return frozenset(int.from_bytes(each, "big") for each in named)
 
     def _bytes(self, key: str, text: object) -> bytes:
         try:

@@ -1,6 +1,7 @@
 """GlobalPlatform commands, one pure function each (GPCS 2.3.1 chapter 11).
 
-All but STORE DATA carry only what profiles, code and card registries say: nothing of a cardholder's.
+All but STORE DATA carry only what profiles, code and card registries say: nothing of a cardholder's. What an application
+answers once it is personalized is a cardholder's: see perso.readback.
 """
 
 from typing import Final

@@ -7,7 +7,7 @@ from typing import Final
 
 from hardware.errors import PlanError
 from hardware.gp.loadfile import LoadFile
-from hardware.gp.registry import Registry
+from hardware.gp.registry import Entry, Registry
 from hardware.iso7816 import AID
 from hardware.perso.layout import Layout, layout
 from hardware.perso.order import Action, ApplicationOrder, Order, Step, TargetState, UniqueID
@@ -18,6 +18,9 @@ from hardware.perso.values import coded, elements
 
 OPEN: Final = (0x01, 0x07, 0x0F)
 """Life cycle states of a card whose content may change: OP_READY, INITIALIZED, SECURED (GPCS table 11-6)."""
+
+LOADED: Final = 0x01
+"""The life cycle state of a load file (GPCS table 11-3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,17 @@ def plan(order: Order, catalog: Catalog, product: Product, registry: Registry) -
         if task.state and states.get(task.instance.aid) != task.state.code:
             raise PlanError(f"the steps asked for don't bring {task.instance.aid} to {task.state}")
     return Plan(steps=steps, states={aid: states[aid] for task in tasks if (aid := task.instance.aid) in states})
+
+
+def blank(catalog: Catalog, domain: AID) -> Registry:
+    """Return what a card holds that nothing was made on yet: its security *domain*, and the load files in its ROM."""
+    masked = {each.profile for each in catalog.card.load_files if each.masked}
+    codes = (code for profile, code in catalog.load_files.items() if profile in masked)
+    return Registry(
+        isd=Entry(aid=domain, state=OPEN[0]),
+        applications=(),
+        load_files=tuple(Entry(aid=code.aid, state=LOADED) for code in codes),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

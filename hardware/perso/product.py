@@ -14,7 +14,8 @@ class Product:
     atr and atr_mask: bytes of equal length (a mask bit 0 is not compared); isd_aid, scp and master None: not a
     GlobalPlatform card; level: used where a record names none; block: longest command data before the channel's MAC and
     padding; packing: several whole DGIs may share a STORE DATA; replace: something present may be deleted and made again;
-    profiles: the card profiles it meets; extended: it takes commands of extended length, and block may need them.
+    profiles: the card profiles it meets; extended: it takes commands of extended length, and block may need them; unread:
+    DGIs and tags that its applications keep without giving them back.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Product:
     replace: bool
     profiles: tuple[UniqueID, ...]
     extended: bool = False
+    unread: frozenset[int] = frozenset()
 
     def matches(self, atr: bytes) -> bool:
         """Return whether *atr* is one of this product's."""

@@ -11,7 +11,7 @@ import pytest
 from bureau.service.press import Press, StateError, Work
 from hardware.encoders import Tray
 from hardware.encoders.simulator import Simulator
-from hardware.errors import AuthenticationError, CardError, KeyStoreError, MuteCard, PlanError
+from hardware.errors import AuthenticationError, CardError, KeyStoreError, MuteCard, PlanError, ReadBackError
 from hardware.iso7816 import AID, Command, Response
 from hardware.keys import Algorithm
 from hardware.keystores import KeyId, Mode, Purpose, Transport
@@ -360,6 +360,44 @@ def test_state_read_back_wrong_is_no_good_card(
         made.verify()
     state = None if "absent" in message else int(message.split()[4], 16)
     assert made.results.reached == ({} if state is None else {cards.FIRST: state})
+
+
+@pytest.mark.parametrize(("blank", "product"), [("payment-scp02", SCP02), ("export-scp03", SCP03)])
+def test_a_made_card_proves_itself_and_nothing_is_written(
+    station: MakeStation, keystore: SoftKeyStore, blank: str, product: Product
+) -> None:
+    """It needs no memory of how it was made; what it was ordered to be is read back, and its states for the audit trail."""
+    at = station(blank)
+    press(at, keystore, product=product)
+    before, said = at.memory(), len(at.sent)
+    again = ready(at, keystore, product=product)
+    again.open()
+    again.prove()
+    assert not any((command.plain or command).changes_card for command in at.sent[said:])
+    assert {name: value for name, value in at.memory().items() if not name.startswith("scp/")} == {
+        name: value for name, value in before.items() if not name.startswith("scp/")
+    }
+    assert again.results.reached == {cards.FIRST: 0x0F}
+    assert again.results.steps == {}
+    assert at.names[-2:] == ["SELECT", "READ RECORD"]
+
+
+def test_a_blank_another_record_and_an_unreadable_order_prove_nothing(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """Each says what is wrong, and asks the card for no more than it must."""
+    blank = ready(station(), keystore)
+    blank.open()
+    with pytest.raises(StateError, match="A0000000041010 is absent and must be in state 0F"):
+        blank.prove()
+    at = station()
+    press(at, keystore)
+    other = ready(at, keystore, record(*elements(("0101", "700A5A085413330089604112"))))
+    other.open()
+    with pytest.raises(ReadBackError, match="record 1 of SFI 1"):
+        other.prove()
+    silent = ready(at, keystore, record(*elements(("3000", "00"))))
+    silent.open()
+    with pytest.raises(PlanError, match="nothing of the data of application A0000000041010"):
+        silent.prove()
 
 
 def test_results_and_work_print_no_value(station: MakeStation, keystore: SoftKeyStore) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from hardware.errors import PlanError
 from hardware.perso.order import Action, DataSet, Instructions, Order, TargetState, UniqueID
-from hardware.perso.plan import Catalog, Plan, plan, security_level
+from hardware.perso.plan import Catalog, Plan, blank, plan, security_level
 from hardware.perso.steps import Delete, Install, Load, Origin, Personalize
 from tests.hardware.cards import (
     CODE,
@@ -263,6 +263,14 @@ def test_code_must_be_registered() -> None:
     bare = Catalog(card=card(), applications=catalog().applications, load_files={})
     with pytest.raises(PlanError, match="the code of load file profile 2B30 isn't registered"):
         planned(order(application(LOAD)), of=bare)
+
+
+def test_a_blank_holds_its_security_domain_and_what_is_in_its_rom() -> None:
+    """So a record is planned as if nothing had been made yet, on a chip with its code in ROM too."""
+    for masked, loads in ((False, [LOADS]), (True, [])):
+        of = catalog(card(masked=masked))
+        made = planned(order(application(LOAD, INSTALL)), blank(of, ISD), of=of)
+        assert lines(made) == [*loads, INSTALLS]
 
 
 def test_masked_load_file_is_never_loaded() -> None:

@@ -84,6 +84,12 @@ def test_product_is_read(tmp_path: Path) -> None:
     assert (product.name, product.master, product.scp, product.i) == ("new-card", "2B0601", "SCP02", 0x55)
 
 
+def test_what_its_applications_never_give_back_is_read(tmp_path: Path) -> None:
+    """DGIs and tags alike; most products have none."""
+    assert products.load(write(tmp_path, GOOD)).unread == frozenset()
+    assert products.load(write(tmp_path, 'unread = ["9104", "5A"]\n' + GOOD)).unread == {0x9104, 0x5A}
+
+
 def test_mask_bits_of_zero_are_not_compared(tmp_path: Path) -> None:
     """The ATR must have its length all the same."""
     product = products.load(write(tmp_path, GOOD))
@@ -139,7 +145,7 @@ def test_block_that_no_command_holds_is_refused(tmp_path: Path, text: str, exten
 
 @pytest.mark.parametrize("line", [line for line in GOOD.splitlines() if "=" in line])
 def test_missing_key_is_named(tmp_path: Path, line: str) -> None:
-    """Nothing but extended has a default."""
+    """Nothing but extended and unread has a default."""
     key = line.partition(" =")[0]
     with pytest.raises(ValueError, match=rf"new-card.toml: (channel\.)?{key}: is missing"):
         products.load(write(tmp_path, GOOD.replace(line, "")))
@@ -153,6 +159,8 @@ def test_missing_key_is_named(tmp_path: Path, line: str) -> None:
         ("true", '"yes"', "packing: must be true or false"),
         ("true", "1", "packing: must be true or false"),
         ("packing", "extended = 1\npacking", "extended: must be true or false"),
+        ("packing", "unread = [7]\npacking", "unread: 7 is no hex string"),
+        ("packing", "unread = []\npacking", "unread: is empty"),
         ("[channel]", "[channel]\nextended = true", "channel.extended: no product has such a key"),
         ("239", '"239"', "block: must be a whole number"),
         ("239", "true", "block: must be a whole number"),
