@@ -9,7 +9,7 @@ import click
 from bureau.cli import acting, session
 from bureau.cli.output import Row, as_json, details, listing, note, progress, say
 from bureau.ledger import views
-from bureau.ledger.views import JobView, LotView
+from bureau.ledger.views import AttemptView, CardView, JobView, LotView
 from bureau.models import CardState
 from bureau.reasons import held
 from bureau.service import operate, report
@@ -129,23 +129,14 @@ def job_command(job: str, json_: bool) -> None:
 @click.argument("job")
 @as_json
 def cards_command(job: str, json_: bool) -> None:
-    """List the records of JOB and the plastic they took."""
+    """List the records of JOB and the plastic they took.
+
+    Plastics that are called sampled were read back as a whole; every card's life cycle is.
+    """
     ledger = session.reading()
     with ledger.read() as connection:
         rows: list[Row] = [
-            {
-                "card": card.card,
-                "crn": card.crn,
-                "state": card.state,
-                "encoder": card.encoder,
-                "plastics": [
-                    f"{plastic.encoder}#{plastic.position or '?'} {plastic.outcome}"
-                    + (f" ({f'{plastic.code}: ' if plastic.code else ''}{plastic.cause})" if plastic.cause else "")
-                    + (f" in {(plastic.speed.card + plastic.speed.host) / 1000:.0f} ms" if plastic.speed else "")
-                    for plastic in views.list_attempts(connection, card.card)
-                ],
-                "held": card.held,
-            }
+            _card(card, views.list_attempts(connection, card.card))
             for number in views.find_jobs(connection, job)
             for card in views.list_cards(connection, number)
         ]
@@ -191,6 +182,27 @@ def _row(view: JobView, zone: tzinfo) -> dict[str, object]:
         "cards": [f"{count} {state}" for state, count in states.items()],
         "waits": why_waits(view, zone),
     }
+
+
+def _card(view: CardView, plastics: Sequence[AttemptView]) -> Row:
+    return {
+        "card": view.card,
+        "crn": view.crn,
+        "state": view.state,
+        "encoder": view.encoder,
+        "plastics": [
+            f"{_called(plastic)} {plastic.outcome}"
+            + (f" ({f'{plastic.code}: ' if plastic.code else ''}{plastic.cause})" if plastic.cause else "")
+            + (f" in {(plastic.speed.card + plastic.speed.host) / 1000:.0f} ms" if plastic.speed else "")
+            for plastic in plastics
+        ],
+        "sampled": [_called(plastic) for plastic in plastics if plastic.sampled],
+        "held": view.held,
+    }
+
+
+def _called(plastic: AttemptView) -> str:
+    return f"{plastic.encoder}#{plastic.position or '?'}"
 
 
 def _lot(view: LotView) -> dict[str, str | int]:

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select, update
 
 from bureau.errors import NotAllowedError
-from bureau.ledger import book, closing, encoders, moves, queue
+from bureau.ledger import book, closing, encoders, moves, queue, samples
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.rows import AnyRow, pins, result_json
 from bureau.ledger.schema import attempts, batches, cards, jobs
@@ -284,11 +284,12 @@ def used(connection: Connection, identity_type: str, identity: str) -> str | Non
     return None if crn is None else f"chip {identity} was used for record {crn}"
 
 
-def verifying(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> None:
-    """Say that everything is written and will be read back. Raises FenceError."""
+def verifying(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> bool:
+    """Say that everything is written and will be read back; returns whether the card is a sample. Raises FenceError."""
     with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
         moves.move(tx, row, CardState.VERIFYING, "verifying", lease_until=now + lease)
+        return samples.take(tx, claim.attempt, claim.lot)
 
 
 def settle(
@@ -307,7 +308,8 @@ def settle(
 ) -> BatchId | None:
     """Write down how a written card ended: good, rejected (spoiled) or suspect (unknown).
 
-    One that isn't good is a strike against the encoder, and the third in a row holds it.
+    One that isn't good is a strike against the encoder, and the third in a row holds it. A sample that is rejected holds its
+    lot.
     Returns the batch when this closed its last lot: its audit trail is due. Raises FenceError; NotAllowedError for a
     move, or a pair of state and outcome, that can't be.
     """
@@ -325,4 +327,5 @@ def settle(
             encoders.strike_in(tx, claim.encoder, cause or state)
         if state is CardState.GOOD and recording is not None:
             encoders.pace_in(tx, claim.encoder, recording.speed)
+        samples.settle(tx, claim.attempt, claim.lot, state, f"card {claim.card}: {cause or state}")
         return closing.close_lot(tx, claim.lot)

@@ -95,7 +95,7 @@ class CardView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptView:
-    """One piece of plastic; *position* is its number on the encoder."""
+    """One piece of plastic; *position* is its number on the encoder, *sampled* whether all of it was to be read back."""
 
     attempt: AttemptId
     encoder: EncoderId
@@ -110,6 +110,7 @@ class AttemptView:
     started_at: datetime
     ended_at: datetime | None
     speed: Speed | None
+    sampled: bool
 
 
 @dataclass(slots=True)
@@ -273,6 +274,7 @@ def list_attempts(connection: Connection, card: CardId) -> list[AttemptView]:
             started_at=row.started_at,
             ended_at=row.ended_at,
             speed=rows.speed(row),
+            sampled=row.sampled,
         )
         for row in connection.execute(wanted)
     ]

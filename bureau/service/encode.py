@@ -168,8 +168,10 @@ class _Making:
 
         try:
             self._press.write(begin)
-            claims.verifying(self._plant.ledger, self._claim, self._plant.clock(), self._plant.settings.lease)
+            sampled = claims.verifying(self._plant.ledger, self._claim, self._plant.clock(), self._plant.settings.lease)
             self._press.verify()
+            if sampled:
+                self._press.sample()
         except HardwareError as fault:
             if not self.begun:
                 return self._untouched(fault)
