@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "withdraw": "bureau.cli.decisions",
     "requeue": "bureau.cli.decisions",
     "scrap": "bureau.cli.decisions",
+    "resolve": "bureau.cli.decisions",
     "requests": "bureau.cli.people",
     "approve": "bureau.cli.people",
     "decline": "bureau.cli.people",

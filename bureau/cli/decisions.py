@@ -1,15 +1,17 @@
-"""Commands that decide about records: withdraw, requeue, scrap."""
+"""Commands that decide about records: withdraw, requeue, scrap, resolve."""
 
 import click
 
 from bureau.cli import acting, people, session
 from bureau.cli.output import say
-from bureau.ledger import views
+from bureau.ledger import suspects, views
 from bureau.models import CardId
-from bureau.service import decisions
+from bureau.service import bench, decisions
 from bureau.service.people import Action
 from bureau.service.plant import Plant
+from bureau.service.resolve import check_place, resolve
 from bureau.wording import counted
+from hardware.encoders.pcsc.desk import called, desk
 
 _cards = click.argument("cards", nargs=-1, required=True, metavar="CARD...")
 _reason = click.option("--reason", required=True, help="Why; the audit log keeps it.")
@@ -65,6 +67,31 @@ def scrap_command(cards: tuple[str, ...], reason: str) -> None:
     closed = decisions.scrap(plant, found, reason, actor)
     say(f"{counted(len(found), 'card')} scrapped")
     people.answer(plant, closed)
+
+
+@click.command("resolve")
+@click.argument("card")
+@click.option("--reader", required=True, help="Where the card is: the reader's name, or a part of it that no other has.")
+@click.option("--socket", default="", help="The PCSCLITE_CSOCK_NAME of its pcscd, if not the system's.")
+@acting.acting
+def resolve_command(card: str, reader: str, socket: str) -> None:
+    """Read a suspect CARD back: good after all, or to be scrapped.
+
+    Its own keys open the channel, its identity is read through it, and then all that it gives back is compared with its
+    record. Nothing is written to it. If anything is missing, or can't be read, nothing changes, and it is said what.
+    Production cards take a reader that stations.toml gives a production encoder, which is held meanwhile.
+    """
+    plant = session.plant()
+    actor = acting.actor(plant, Action.RESOLVE)
+    with plant.ledger.read() as connection:
+        suspect = suspects.find(connection, views.find_card(connection, card))
+    check_place(plant, suspect)
+    name, number = called(reader, socket), suspect.record.card
+    bench.check_reader(plant, name, suspect.record.mode)
+    with desk(name, socket) as its_card:
+        closed = resolve(plant, suspect, its_card, actor)
+    say(f"card {number} is good after all: chip {suspect.identity} holds its record. Put it to the good ones")
+    people.answer(plant, (closed,) if closed is not None else ())
 
 
 def _found(plant: Plant, cards: tuple[str, ...]) -> list[CardId]:

@@ -38,6 +38,7 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     REQUEUE = "requeue"
     SCRAP = "scrap"
+    RESOLVE = "resolve"
     APPROVE_WITHDRAW = "approve withdraw"
     APPROVE_REQUEUE = "approve requeue"
     ACCOUNTS = "accounts"
@@ -65,6 +66,7 @@ ROLES: Final[Mapping[Role, frozenset[Action]]] = {
     Role.SUPERVISOR: _FLOOR
     | {
         Action.SCRAP,
+        Action.RESOLVE,
         Action.APPROVE_WITHDRAW,
         Action.APPROVE_REQUEUE,
         Action.ACCOUNTS,

@@ -4,23 +4,20 @@ import time
 from collections.abc import Callable
 
 from bureau.errors import NotAllowedError
-from bureau.ledger import claims, encoders, traces
+from bureau.ledger import claims, traces
 from bureau.ledger.traces import Kept
-from bureau.models import EncoderId, EncoderState, SealedCard
+from bureau.models import SealedCard
+from bureau.service import bench
 from bureau.service.encode import prepare
-from bureau.service.plant import EncoderConfig, Plant
+from bureau.service.plant import Plant
 from bureau.service.press import Press
 from bureau.service.seal import unseal_trace
 from hardware.encoders import Tray
-from hardware.encoders.pcsc import Pcsc
 from hardware.encoders.pcsc.desk import Desk
-from hardware.encoders.pcsc.feeder import Hand
-from hardware.errors import PlanError
 from hardware.gp.identity import Identity
 from hardware.iso7816 import Command, Response
 from hardware.keystores import Mode
 from hardware.perso.plan import Plan
-from hardware.perso.product import Product
 from hardware.trace import Exchange, Trace
 from hardware.trace.recorder import Recorder
 
@@ -31,25 +28,10 @@ def recorded(plant: Plant, kept: Kept) -> Trace:
 
 
 def refuse(plant: Plant, record: SealedCard, reader: str) -> None:
-    """Raise NotAllowedError for a production record, and for a reader that production uses or whose encoder may take it.
-
-    A reader is known by its name alone: one pcscd goes by many, and two readers of a name are taken for the same.
-    """
+    """Raise NotAllowedError for a production record, and for a reader that production uses or whose encoder may take it."""
     if record.mode is Mode.PRODUCTION:
         raise NotAllowedError(f"card {record.card} is a production card", "Only test jobs are replayed.")
-    with plant.ledger.read() as connection:
-        at_work = {each.encoder for each in encoders.machines(connection) if each.state is EncoderState.OPEN}
-    for name, config in _bound(plant, reader):
-        if config.machine.mode is Mode.PRODUCTION:
-            raise NotAllowedError(f"reader {reader} is production encoder {name}'s", "Replay on a test reader.")
-        if name in at_work:
-            raise NotAllowedError(f"encoder {name} is open and works with reader {reader}", f"`bureau hold {name}` first.")
-
-
-def _bound(plant: Plant, reader: str) -> list[tuple[EncoderId, EncoderConfig]]:
-    """Return the encoders that stations.toml puts on *reader*."""
-    found = plant.encoders.items()
-    return [(name, config) for name, config in found if config.kind == Pcsc.KEY and config.options.get("reader") == reader]
+    bench.check_reader(plant, reader, Mode.TEST)
 
 
 class Replay:
@@ -72,7 +54,7 @@ class Replay:
         """Find the card's product and its keys; raises BureauError, HardwareError."""
         self._plant, self._kept, self._desk, self._actor = plant, kept, desk, actor
         self._step, self._seen = step, seen
-        self.product = _product(plant, desk, then.product)
+        self.product = bench.product(plant, desk, then.product, Mode.TEST)
         self._recorder = Recorder(desk.transmit, time.perf_counter, plant.clock)
         self._press = Press(prepare(plant, self.product, kept.record), plant.keystore, self._transmit, self._recorder.enter)
         self.begun = False
@@ -95,9 +77,14 @@ class Replay:
         return self._press.plan
 
     def make(self) -> None:
-        """Write and verify the card; the audit log knows before the first command that changes it. Raises HardwareError."""
+        """Write and verify the card, and sample it if the recorded one was; raises HardwareError.
+
+        The audit log knows before the first command that changes the card.
+        """
         self._press.write(self._tell)
         self._press.verify()
+        if self._kept.attempt.sampled:
+            self._press.sample()
 
     def trace(self) -> Trace:
         """Return what has been said so far."""
@@ -117,22 +104,8 @@ class Replay:
         chip = _hex(self._press.results.identity)
         traces.replayed(plant.ledger, kept.record.card, kept.number, reader, chip, self._actor, plant.clock())
         self.begun = True
-        for name, config in _bound(plant, reader):
-            if stock := config.options.get("stock"):  # else it would take the test card for the one it made last
-                Hand(str(stock), plant.settings.worlds / f"{name}.fed").eject(Tray.REJECT)
+        bench.leave(plant, reader, Tray.REJECT)
 
 
 def _hex(identity: Identity) -> str:
     return identity.value.hex().upper()
-
-
-def _product(plant: Plant, desk: Desk, recorded: str) -> Product:
-    """Return the card product of the card, the recorded one if it may be; raises PlanError, NotAllowedError for its key."""
-    known = sorted(plant.products.values(), key=lambda each: each.name != recorded)
-    fits = [each for each in known if each.unfit(desk.atr, desk.protocol) is None]
-    if not fits:
-        unfit = plant.products[recorded].unfit(desk.atr, desk.protocol) if recorded in plant.products else None
-        raise PlanError(unfit or f"the card's ATR {desk.atr.hex().upper()} is of no product; {recorded} was recorded")
-    if fits[0].master is not None and plant.keystore.info(fits[0].master).mode is Mode.PRODUCTION:
-        raise NotAllowedError(f"the master key of {fits[0].name} is a production key", "A replay takes test keys.")
-    return fits[0]

@@ -36,6 +36,7 @@ ACTING = {
     "withdraw": ("--job", "1", "--reason", "trial"),
     "requeue": ("1", "--reason", "trial"),
     "scrap": ("1", "--reason", "trial"),
+    "resolve": ("1", "--reader", "x"),
     "approve": ("1",),
     "decline": ("1", "--reason", "trial"),
     "backup": ("copy",),
