@@ -1,6 +1,7 @@
 """Which cards of a lot are samples, and what becomes of the lot when one fails or is lost."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,3 +146,17 @@ def test_any_other_card_that_is_rejected_holds_nothing(ledger: Ledger) -> None:
     settled(ledger, claim, REJECTED)  # before it was to be read back
     assert stopped(ledger) == [None]
     assert not verified(ledger)[1]
+
+
+def test_of_cards_that_are_read_back_at_one_moment_only_the_tenth_is_a_sample(ledger: Ledger) -> None:
+    """Encoders count one after the other, whoever comes first."""
+    released(ledger, 2, lot(5))
+    assert samples(ledger, 1) == [1]
+    in_hand = [take(ledger, encoder) for encoder in (SIM1, SIM2, SIM1, SIM2)]
+    for claim in in_hand:
+        write(ledger, claim, f"C{claim.attempt:04X}")
+    with ledger.write("test", NOW) as tx:
+        tx.connection.execute(update(lots).values(unsampled=6))
+    with ThreadPoolExecutor(len(in_hand)) as encoders:
+        found = list(encoders.map(lambda claim: claims.verifying(ledger, claim, NOW, LEASE), in_hand))
+    assert sorted(found) == [False, False, False, True]
