@@ -250,7 +250,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Who stopped a job, when and why."""
+    """Who stopped a job, a lot or an encoder, when and why."""
 
     by: str
     at: datetime

@@ -13,14 +13,15 @@ from bureau.wording import counted
 class Standing:
     """One lot as it stands; *position* counts from 0 in its job.
 
-    ready: cards that may be claimed; unwritten: cards that came back too often to be claimed again; at_work: encoders that
-    hold a card of it.
+    hold: who holds its job; stop: who or what holds the lot itself; ready: cards that may be claimed; unwritten: cards that
+    came back too often to be claimed again; at_work: encoders that hold a card of it.
     """
 
     lot: OpenLot
     position: int
     state: JobState
     hold: Hold | None
+    stop: Hold | None
     counts: Mapping[CardState, int]
     ready: int
     unwritten: int
@@ -36,7 +37,7 @@ class Why:
 
 
 def held(hold: Hold, zone: tzinfo) -> str:
-    """Return who holds a job since when, and why."""
+    """Return who holds a job, a lot or an encoder since when, and why."""
     return f"held by {hold.by} since {hold.at.astimezone(zone):%Y-%m-%d %H:%M}: {hold.reason}"
 
 
@@ -48,7 +49,7 @@ def lost(host: str, seen_at: datetime, zone: tzinfo) -> str:
 def why(standing: Standing, lines: Sequence[Line], rivals: Sequence[OpenLot], zone: tzinfo) -> Why:
     """Return why *standing* runs or waits.
 
-    lines: every encoder; rivals: every lot that has cards to claim, the lot itself among them unless it is held.
+    lines: every encoder; rivals: every lot that has cards to claim, the lot itself among them unless something holds it.
     """
     ahead = {line.machine.encoder: first[0] for line in lines if (first := ranked(rivals, line.machine, line.last))}
     says = tuple(_says(standing, lines, ahead, zone))
@@ -56,23 +57,42 @@ def why(standing: Standing, lines: Sequence[Line], rivals: Sequence[OpenLot], zo
 
 
 def _says(standing: Standing, lines: Sequence[Line], ahead: Mapping[EncoderId, OpenLot], zone: tzinfo) -> Iterator[str]:
-    if standing.hold:
-        yield held(standing.hold, zone)
+    yield from _holds(standing, zone)
     if standing.at_work:
         yield f"runs on {', '.join(standing.at_work)} now"
     if not standing.ready:
         yield "nothing left to make" if not standing.at_work else "nothing left to make but what runs"
     elif reason := waits(standing.lot, [line.machine for line in lines]):
         yield reason
-    elif not standing.hold:
+    elif not _is_held(standing):
         yield from _place(standing, lines, ahead)
     if standing.lot.late:
         yield "late: its work doesn't fit before its date"
+    yield from _undecided(standing)
+
+
+def _holds(standing: Standing, zone: tzinfo) -> Iterator[str]:
+    if standing.hold:
+        yield held(standing.hold, zone)
+    if standing.stop:
+        yield f"the lot is {held(standing.stop, zone)}: `bureau release {standing.lot.job} --lot {standing.position + 1}`"
+    if standing.lot.article and standing.ready:
+        yield "makes one card at a time until its first article is approved"
+
+
+def _is_held(standing: Standing) -> bool:
+    """Return whether nobody takes a card of a lot: its job or itself is held, or its first article is being made."""
+    return bool(standing.hold or standing.stop or (standing.lot.article and standing.at_work))
+
+
+def _undecided(standing: Standing) -> Iterator[str]:
+    """Say which cards wait for a person."""
+    job = standing.lot.job
     if standing.unwritten:
-        yield f"{counted(standing.unwritten, 'card')} came back unwritten too often: see `bureau cards {standing.lot.job}`"
-    for state in (CardState.REJECTED, CardState.SUSPECT):
+        yield f"{counted(standing.unwritten, 'card')} came back unwritten too often: see `bureau rejects {job}`"
+    for state, where in ((CardState.REJECTED, "rejects"), (CardState.SUSPECT, "suspects")):
         if count := standing.counts.get(state):
-            yield f"{counted(count, state + ' card')} for a person to decide"
+            yield f"{counted(count, state + ' card')} for a person to decide: see `bureau {where} {job}`"
 
 
 def _place(standing: Standing, lines: Sequence[Line], ahead: Mapping[EncoderId, OpenLot]) -> Iterator[str]:
@@ -102,7 +122,7 @@ def _says_of(line: Line, standing: Standing, ahead: Mapping[EncoderId, OpenLot],
         return "; ".join(found)
     if machine.state is not EncoderState.OPEN:
         return _shut(line, zone)
-    if standing.hold or not standing.ready:
+    if _is_held(standing) or not standing.ready:
         return "could make it"
     if ahead[machine.encoder].lot != lot.lot:
         return _behind(lot, ahead[machine.encoder], line)
@@ -112,4 +132,4 @@ def _says_of(line: Line, standing: Standing, ahead: Mapping[EncoderId, OpenLot],
 def _shut(line: Line, zone: tzinfo) -> str:
     if line.machine.state is EncoderState.LOST:
         return f"is lost: {lost(line.host, line.seen_at, zone)}"
-    return f"is held: {line.reason or 'nobody said why'}"
+    return f"is {held(line.hold, zone)}" if line.hold else f"is held: {line.reason or 'nobody said why'}"

@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import takewhile
 from typing import Final
 
-from bureau.models import EncoderId, EncoderState, Environment, JobId, LotId, Pool, Preference
+from bureau.models import EncoderId, EncoderState, Environment, Hold, JobId, LotId, Pool, Preference
 from hardware.keystores import Mode
 from hardware.perso.order import UniqueID
 from hardware.trace.speed import T0, T1
@@ -44,7 +44,8 @@ class Machine:
 class OpenLot:
     """What a lot with cards to make asks of an encoder.
 
-    *protocols*: those that will do, any if none; *late*: its work doesn't fit before its date any more.
+    *protocols*: those that will do, any if none; *late*: its work doesn't fit before its date any more; *article*: a person
+    has yet to approve its first article, so that its cards are made one at a time.
     """
 
     job: JobId
@@ -58,6 +59,7 @@ class OpenLot:
     records: int = 0
     protocols: tuple[str, ...] = ()
     late: bool = False
+    article: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Line:
     """One encoder as it stands: *reason* is why it is held or what it waits for, *pace* the mean that its cards took.
 
     *host* is where its worker runs or ran, empty after it was stopped; *seen_at* its last sign of life.
+    *hold* says by whom and since when it is held.
     """
 
     machine: Machine
@@ -81,6 +84,7 @@ class Line:
     pace: timedelta | None
     host: str
     seen_at: datetime
+    hold: Hold | None = None
 
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)

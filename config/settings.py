@@ -45,6 +45,8 @@ class Settings:
     """BUREAU_APPROVAL_HOURS, default 24: how long a request waits for the second person."""
     host: str
     """BUREAU_HOST, default this machine's name: which host the encoders of this bureau are on."""
+    most_rejects: float
+    """BUREAU_REJECT_PERCENT, default 5: the share of cards gone wrong above which a lot holds itself; 100 is never."""
     user: str
     """BUREAU_USER, default the login name: who the audit log says it was, as long as there are no accounts."""
     os_user: str
@@ -121,6 +123,7 @@ def current() -> Settings:
         alert=os.environ.get("BUREAU_ALERT") or "",
         approval=_approval("BUREAU_APPROVAL_HOURS", 24),
         host=_host("BUREAU_HOST"),
+        most_rejects=_percent("BUREAU_REJECT_PERCENT", 5),
         user=_user("BUREAU_USER"),
         os_user=_os_user(),
         account=os.environ.get("BUREAU_ACCOUNT") or None,
@@ -143,6 +146,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "BUREAU_ALERT": settings.alert,
         "BUREAU_APPROVAL_HOURS": str(settings.approval / timedelta(hours=1)),
         "BUREAU_HOST": settings.host,
+        "BUREAU_REJECT_PERCENT": str(settings.most_rejects),
         "BUREAU_USER": settings.user,
     }
     return os.environ | written
@@ -177,6 +181,13 @@ def _approval(name: str, default: float) -> timedelta:
     if not wait:
         raise SettingsError(f"{name}: nobody can approve anything within no time")
     return wait
+
+
+def _percent(name: str, default: float) -> float:
+    percent = _number(name, default)
+    if not 0 <= percent <= 100:
+        raise SettingsError(f"{name}: {percent:g} is no percentage from 0 to 100")
+    return percent
 
 
 def _user(name: str) -> str:

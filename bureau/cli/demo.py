@@ -112,12 +112,12 @@ def _is_done(jobs: Sequence[JobView]) -> bool:
 
 
 def _waits_for_a_person(job: JobView) -> bool:
-    return bool(job.counts[CardState.REJECTED] or job.counts[CardState.SUSPECT] or job.waits)
+    return bool(job.counts[CardState.REJECTED] or job.counts[CardState.SUSPECT] or job.waits or job.stops)
 
 
 def _is_under_way(job: JobView) -> bool:
     in_hand = sum(job.counts[state] for state in (CardState.LEASED, CardState.WRITING, CardState.VERIFYING))
-    return bool(in_hand or (job.counts[CardState.READY] and not job.waits))
+    return bool(in_hand or (job.counts[CardState.READY] and not job.waits and not job.stops))
 
 
 def _submit(plant: Plant, sample: str) -> tuple[Sequence[JobId], int]:

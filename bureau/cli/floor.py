@@ -11,13 +11,14 @@ from rich.table import Table
 
 from bureau import reasons
 from bureau.cli import acting, session
-from bureau.cli.jobs import why_waits
+from bureau.cli.jobs import lot_option, named_lot, why_waits
 from bureau.cli.output import as_json, cell, listing, out, say
 from bureau.errors import NotAllowedError, NotFoundError
 from bureau.ledger import encoders, floor, views
 from bureau.ledger.floor import EncoderView
 from bureau.ledger.ledger import Ledger
 from bureau.models import CardState, EncoderId, EncoderState, JobId
+from bureau.reasons import held
 from bureau.service import operate
 from bureau.service.people import Action
 from bureau.service.plant import Plant
@@ -41,6 +42,8 @@ def encoders_command(json_: bool) -> None:
                     "encoder": name,
                     "state": view.machine.state if view else "never started",
                     "why": _why(view, plant.settings.plant) if view else "start it with `bureau up`",
+                    "held_by": view.hold.by if view and view.hold else None,
+                    "since": view.hold.at if view and view.hold else None,
                     "host": view.host if view else "",
                     "made": view.made if view else 0,
                     "product": machine.product,
@@ -90,15 +93,21 @@ def open_command(names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="ENCODER|JOB...")
 @click.option("--reason", default="held by hand", show_default=True, help="What the next person should know.")
 @click.option("--encoder", "encoders_only", is_flag=True, help="The names are encoders', whatever jobs are called.")
+@lot_option
 @acting.acting
-def hold_command(names: tuple[str, ...], reason: str, encoders_only: bool) -> None:
+def hold_command(names: tuple[str, ...], reason: str, encoders_only: bool, lot: int | None) -> None:
     """Let each ENCODER or JOB end with the card in hand.
 
     An encoder takes no other card, and no encoder takes another of the job; several at work on it finish theirs.
-    `bureau open` lets an encoder go on, `bureau release` a job.
+    `bureau open` lets an encoder go on, `bureau release` a job. Of a job one lot may be held: a supervisor lets that go on.
     """
     plant = session.plant()
     actor = acting.actor(plant, Action.HOLD)
+    if lot is not None:
+        job, found = named_lot(plant.ledger, names, lot)
+        operate.hold_lot(plant, found, reason, actor)
+        say(f"lot {lot} of job {job} is held; cards in hand are finished. Next: bureau release {job} --lot {lot}")
+        return
     for each in [_named(plant.ledger, name, encoders_only=encoders_only) for name in names]:
         if isinstance(each, str):
             operate.hold_line(plant, each, reason, actor, session.tell(plant.settings))
@@ -163,6 +172,8 @@ def picture(plant: Plant, ledger: Ledger) -> Group:
     for view in found:
         machine = view.machine
         stocks, in_hand = ", ".join(machine.stocks), " ".join(view.in_hand)
-        shown = (machine.encoder, machine.state, view.made, stocks, in_hand, _why(view, plant.settings.plant) or "")
+        zone = plant.settings.plant
+        why = held(view.hold, zone) if view.hold else _why(view, zone) or ""
+        shown = (machine.encoder, machine.state, view.made, stocks, in_hand, why)
         machines.add_row(*(cell(str(each)) for each in shown))
     return Group(work, "", machines)

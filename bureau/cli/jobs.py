@@ -6,16 +6,22 @@ from pathlib import Path
 
 import click
 
-from bureau.cli import acting, session
+from bureau.cli import acting, people, session
 from bureau.cli.output import Row, as_json, details, listing, note, progress, say
-from bureau.ledger import views
+from bureau.ledger import stops, views
+from bureau.ledger.ledger import Ledger
 from bureau.ledger.views import AttemptView, CardView, JobView, LotView
-from bureau.models import CardState
+from bureau.models import CardState, JobId, LotId
 from bureau.reasons import held
 from bureau.service import operate, report
 from bureau.service.people import Action
+from bureau.service.plant import Plant
 from bureau.service.submit import submit
 from bureau.wording import counted
+
+lot_option = click.option(
+    "--lot", type=click.IntRange(1), metavar="N", help="Only this lot of the job; `bureau job` shows it."
+)
 
 
 @click.command("submit")
@@ -46,21 +52,49 @@ def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool
 
 @click.command("release")
 @click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.option("--first-article", is_flag=True, help="Of each lot make one good card, then wait until it is approved.")
+@lot_option
 @acting.acting
-def release_command(jobs: tuple[str, ...]) -> None:
+def release_command(jobs: tuple[str, ...], first_article: bool, lot: int | None) -> None:
     """Let encoders take the cards of each JOB.
 
     A JOB is its number, BatchID/JobID, or a BatchID for all jobs of that batch.
+
+    With --lot, let a lot go on that held itself, or was held by itself: a supervisor answers for what held it, and approves
+    its first article if it waits for that.
     """
     plant = session.plant()
+    if lot is not None:
+        if first_article:
+            raise click.UsageError("--first-article is for whole jobs")
+        _release_lot(plant, jobs, lot, acting.actor(plant, Action.RELEASE_LOT))
+        return
     actor = acting.actor(plant, Action.RELEASE)
     with plant.ledger.read() as connection:
         numbers = [number for name in jobs for number in views.find_jobs(connection, name)]
-    operate.release(plant, numbers, actor, session.wake(plant.settings))
+    operate.release(plant, numbers, actor, session.wake(plant.settings), first_article=first_article)
     with plant.ledger.read() as connection:
         for view in views.list_jobs(connection, numbers):
             waits = f"; waits: {'; '.join(view.waits)}" if view.waits else ""
             say(f"job {view.number} {view.batch_id}/{view.job_id} released: {counted(view.records, 'card')}{waits}")
+
+
+def _release_lot(plant: Plant, jobs: tuple[str, ...], number: int, actor: str) -> None:
+    job, lot = named_lot(plant.ledger, jobs, number)
+    released = operate.release_lot(plant, lot, actor, session.wake(plant.settings))
+    approved = f"; its first article, card {released.article}, is approved" if released.article is not None else ""
+    say(f"lot {number} of job {job} is released{approved}")
+    if released.closed is not None:
+        people.answer(plant, (released.closed,))
+
+
+def named_lot(ledger: Ledger, jobs: tuple[str, ...], number: int) -> tuple[JobId, LotId]:
+    """Return the lot that a person means by a job's name and its number there; raises NotFoundError, UsageError."""
+    with ledger.read() as connection:
+        found = [job for name in jobs for job in views.find_jobs(connection, name)]
+        if len(found) != 1:
+            raise click.UsageError("--lot is for one job")
+        return found[0], stops.find(connection, found[0], number)
 
 
 @click.command("priority")
@@ -102,7 +136,7 @@ def job_command(job: str, json_: bool) -> None:
     zone = plant.settings.plant
     with ledger.read() as connection:
         found = views.list_jobs(connection, views.find_jobs(connection, job), now=plant.clock())
-        lots = {view.number: [_lot(lot) for lot in views.list_lots(connection, view.number)] for view in found}
+        lots = {view.number: [_lot(lot, zone) for lot in views.list_lots(connection, view.number)] for view in found}
     rows = [
         {
             **_row(view, zone),
@@ -122,7 +156,8 @@ def job_command(job: str, json_: bool) -> None:
     for row, view in zip(rows, found, strict=True):
         details(row, zone=zone)
         for lot in lots[view.number]:
-            say(f"lot {lot['lot']}: {lot['records']}\n  {lot['plastics']}")
+            waits = f"\n  {lot['held']}" if lot["held"] else ""
+            say(f"lot {lot['lot']}: {lot['records']}\n  {lot['plastics']}{waits}")
 
 
 @click.command("cards")
@@ -165,7 +200,8 @@ def jobs_rows(found: Sequence[JobView], zone: tzinfo) -> list[Row]:
 
 def why_waits(view: JobView, zone: tzinfo) -> list[str]:
     """Return why cards of a job aren't made."""
-    return [*([held(view.hold, zone)] if view.hold else []), *view.waits]
+    lots = [f"lot {number} {held(stop, zone)}" for number, stop in view.stops.items()]
+    return [*([held(view.hold, zone)] if view.hold else []), *lots, *view.waits]
 
 
 def _row(view: JobView, zone: tzinfo) -> dict[str, object]:
@@ -205,10 +241,11 @@ def _called(plastic: AttemptView) -> str:
     return f"{plastic.encoder}#{plastic.position or '?'}"
 
 
-def _lot(view: LotView) -> dict[str, str | int]:
+def _lot(view: LotView, zone: tzinfo) -> dict[str, str | int | None]:
     at = view.balance
     return {
         "lot": view.position + 1,
+        "held": held(view.hold, zone) if view.hold else None,
         "records": f"records: {at.records_in} in = {at.good} good + {at.scrapped} scrapped + {at.withdrawn} withdrawn"
         f" + {at.open} open",
         "plastics": f"stock {view.stock}: {at.drawn} drawn = {at.good_plastics} good + {at.spoiled} spoiled + {at.mute} mute"

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select, update
 
 from bureau.errors import NotAllowedError
-from bureau.ledger import book, closing, encoders, moves, queue, samples
+from bureau.ledger import book, closing, encoders, moves, queue, samples, stops
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.rows import AnyRow, pins, result_json
 from bureau.ledger.schema import attempts, batches, cards, jobs
@@ -72,7 +72,7 @@ def claim(
             line = replace(line, machine=replace(line.machine, stocks=loaded))
         passed = set[LotId]()
         while (choice := queue.choose(tx.connection, line, now, passed)) is not None:
-            card = _next_card(tx, choice.lot)
+            card = _next_card(tx, choice.lot) if queue.may_begin(tx, choice.lot) else None
             booked = None if card is None else book.draw(tx, encoder, choice.lot.stock)
             if card is not None and booked is not None:
                 queue.take_turn(tx, line, choice)
@@ -176,6 +176,8 @@ def give_back(
             encoders.hold_in(tx, claim.encoder, cause)
         if forgive:
             encoders.forgive_in(tx, claim.encoder)
+        if outcome is AttemptOutcome.MUTE:
+            stops.judge_in(tx, claim.lot)
 
 
 def abandon(
@@ -206,6 +208,7 @@ def abandon(
             return AttemptOutcome.RETURNED
         moves.move(tx, row, CardState.SUSPECT, "settle")
         moves.end_attempt(tx, row, AttemptOutcome.UNKNOWN, cause, now, recording, cause_code=code)
+        stops.judge_in(tx, claim.lot)
         return AttemptOutcome.UNKNOWN
 
 
@@ -308,8 +311,8 @@ def settle(
 ) -> BatchId | None:
     """Write down how a written card ended: good, rejected (spoiled) or suspect (unknown).
 
-    One that isn't good is a strike against the encoder, and the third in a row holds it. A sample that is rejected holds its
-    lot.
+    One that isn't good is a strike against the encoder, and the third in a row holds it. What holds the lot: too many of
+    them, a sample that is rejected, and a first article that a person wants to see.
     Returns the batch when this closed its last lot: its audit trail is due. Raises FenceError; NotAllowedError for a
     move, or a pair of state and outcome, that can't be.
     """
@@ -328,4 +331,8 @@ def settle(
         if state is CardState.GOOD and recording is not None:
             encoders.pace_in(tx, claim.encoder, recording.speed)
         samples.settle(tx, claim.attempt, claim.lot, state, f"card {claim.card}: {cause or state}")
+        if state is not CardState.GOOD:
+            stops.judge_in(tx, claim.lot)
+            return None
+        stops.article_in(tx, claim.card, claim.lot)
         return closing.close_lot(tx, claim.lot)

@@ -75,7 +75,10 @@ def _counts(connection: Connection, lot: LotId, *, by_outcome: bool) -> dict[str
 
 
 def close_lot(tx: Transaction, lot: LotId) -> BatchId | None:
-    """Close *lot* if nothing in it is open and both balances hold, then its job; returns the batch that this completed."""
+    """Close *lot* if nothing in it is open, both balances hold and nobody has to look at it, then its job.
+
+    Returns the batch that this completed.
+    """
     _lock(tx, lots, lot)
     unfinished = [state.value for state in CardState if state not in FINAL]
     is_open = select(cards.c.id).where(cards.c.lot_id == lot, cards.c.state.in_(unfinished)).limit(1)
@@ -84,7 +87,7 @@ def close_lot(tx: Transaction, lot: LotId) -> BatchId | None:
     now = balance(tx.connection, lot)
     if not (now.records_balance and now.stock_balances):
         return None
-    this = (lots.c.id == lot) & lots.c.closed_at.is_(None)
+    this = (lots.c.id == lot) & lots.c.closed_at.is_(None) & lots.c.stopped_at.is_(None)
     if not tx.connection.execute(update(lots).where(this).values(closed_at=tx.at)).rowcount:
         return None
     tx.record("close", f"lot {lot}", records=now.records_in, plastics=now.drawn)

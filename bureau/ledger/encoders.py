@@ -68,6 +68,8 @@ def start(ledger: Ledger, machine: Machine, now: datetime, host: str = "") -> No
         "interpreters": list(machine.interpreters),
         "state": EncoderState.HELD.value,
         "reason": "started",
+        "held_by": machine.encoder,
+        "held_at": now,
         "strikes": 0,
         "listening": [],
         "started_at": now,
@@ -149,7 +151,7 @@ def open_line(ledger: Ledger, encoder: EncoderId, actor: str, now: datetime) -> 
     """Let *encoder* take cards; its strikes are forgotten. Raises NotFoundError."""
     with ledger.write(actor, now) as tx:
         machine(tx.connection, encoder)
-        opened = {"state": EncoderState.OPEN.value, "reason": None, "strikes": 0}
+        opened = {"state": EncoderState.OPEN.value, "reason": None, "held_by": None, "held_at": None, "strikes": 0}
         tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(opened))
         tx.record("open", f"encoder {encoder}")
 
@@ -169,7 +171,7 @@ def strike(ledger: Ledger, encoder: EncoderId, cause: str, now: datetime) -> Non
 def hold_in(tx: Transaction, encoder: EncoderId, reason: str) -> None:
     """Hold *encoder* as part of another change; raises NotFoundError."""
     machine(tx.connection, encoder)
-    held = {"state": EncoderState.HELD.value, "reason": reason}
+    held = {"state": EncoderState.HELD.value, "reason": reason, "held_by": tx.actor, "held_at": tx.at}
     tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(held))
     tx.record("hold", f"encoder {encoder}", reason=reason)
 

@@ -11,14 +11,14 @@ from bureau import scheduling
 from bureau.ledger import book, queue, rows
 from bureau.ledger import encoders as lines_of
 from bureau.ledger.schema import attempts, cards, encoders
-from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, JobId, Pool
+from bureau.models import AttemptOutcome, CardState, EncoderId, EncoderState, Hold, JobId, Pool
 from bureau.scheduling import Machine
 from hardware.trace.speed import Speed, average
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderView:
-    """One encoder; *reason* says why its line is held, or what it waits for.
+    """One encoder; *reason* says why its line is held, or what it waits for, *hold* by whom and since when it is held.
 
     *in_hand* names the records that it holds a lease on.
     """
@@ -27,6 +27,7 @@ class EncoderView:
     host: str
     """Where its worker runs, or ran when it was last heard of; empty where it was stopped."""
     reason: str | None
+    hold: Hold | None
     strikes: int
     started_at: datetime
     seen_at: datetime
@@ -58,6 +59,7 @@ def list_encoders(connection: Connection) -> list[EncoderView]:
             machine=rows.machine(row),
             host=row.host,
             reason=row.reason,
+            hold=rows.line_hold(row),
             strikes=row.strikes,
             started_at=row.started_at,
             seen_at=row.seen_at,

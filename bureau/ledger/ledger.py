@@ -15,6 +15,9 @@ from bureau.audit import Authenticate, Detail
 from bureau.errors import NotAllowedError, UnavailableError
 from bureau.ledger import postgresql, schema, sqlite
 
+NEVER: Final = 100.0
+"""The share of rejects that no lot is above."""
+
 
 class Database(Protocol):
     """What differs between databases; READING and WRITING are the execution options of a connection."""
@@ -83,11 +86,19 @@ class Transaction:
     """
 
     def __init__(
-        self, connection: Connection, database: Database, authenticate: Authenticate, actor: str, at: datetime
+        self,
+        connection: Connection,
+        database: Database,
+        authenticate: Authenticate,
+        actor: str,
+        at: datetime,
+        *,
+        most_rejects: float = NEVER,
     ) -> None:
         self.connection = connection
         self.actor = actor
         self.at = at
+        self.most_rejects = most_rejects
         self._database = database
         self._authenticate = authenticate
         self._told: list[tuple[str, str, dict[str, Detail]]] = []
@@ -123,7 +134,7 @@ class Transaction:
         if head is None or not audit.is_authentic(head, self._authenticate):
             raise NotAllowedError(
                 "the audit log's head isn't this key store's, so nothing may follow it",
-                "See `bureau audit`: somebody altered the ledger, or the key store is another one.",
+                "See `bureau audit verify`: somebody altered the ledger, or the key store is another one.",
             )
         return head
 
@@ -131,14 +142,23 @@ class Transaction:
 class Ledger:
     """The one place that knows what became of every card.
 
-    Without *authenticate* it can only be read, for every change is an audit entry. It survives a fork outside
-    a transaction: idle connections are closed before, and each process opens its own.
+    Without *authenticate* it can only be read, for every change is an audit entry. most_rejects: the percentage of cards
+    gone wrong above which a lot holds itself. It survives a fork outside a transaction: idle connections are closed before,
+    and each process opens its own.
     """
 
-    def __init__(self, url: str, authenticate: Authenticate | None = None, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        url: str,
+        authenticate: Authenticate | None = None,
+        *,
+        clock: Callable[[], datetime] = _now,
+        most_rejects: float = NEVER,
+    ) -> None:
         self._url, self._database = _parse(url)
         self._authenticate = authenticate
         self._clock = clock
+        self._most_rejects = most_rejects
         self._engine: Engine | None = None
         self._checked = False
 
@@ -154,7 +174,14 @@ class Ledger:
             raise NotAllowedError("this ledger is open for reading only", "Open the key store first.")
         with _available(), self._checked_to_write() as connection:
             self._database.lock(connection, alone=alone)
-            transaction = Transaction(connection, self._database, self._authenticate, actor, at or self._clock())
+            transaction = Transaction(
+                connection,
+                self._database,
+                self._authenticate,
+                actor,
+                at or self._clock(),
+                most_rejects=self._most_rejects,
+            )
             yield transaction
             transaction.close()
             self._commit(connection)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, exists, func, select, update
 
 from bureau import scheduling
 from bureau.ledger import encoders as lines_of
+from bureau.ledger import moves
 from bureau.ledger.ledger import Transaction
 from bureau.ledger.rows import open_lot
 from bureau.ledger.schema import UNWRITTEN, cards, encoders, jobs, lots
@@ -18,6 +19,10 @@ from bureau.scheduling import Last, Line, OpenLot
 
 CLAIMABLE: Final = (cards.c.state == CardState.READY.value) & (cards.c.returns < UNWRITTEN)
 """The condition on a card that an encoder may take."""
+_ARTICLE: Final = jobs.c.first_article & lots.c.article_at.is_(None)
+_IN_HAND: Final = exists().where(cards.c.lot_id == lots.c.id, cards.c.state.in_(moves.IN_HAND))
+FREE: Final = lots.c.stopped_at.is_(None) & ~(_ARTICLE & _IN_HAND)
+"""The condition on a lot that nothing holds: until its first article is approved, one card at a time is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,17 @@ def lots_with_jobs() -> Select[*tuple[object, ...]]:
 def open_lots(connection: Connection) -> list[OpenLot]:
     """Return the released lots that nothing holds and that have a card to claim, late as far as the ledger says so."""
     has_card = exists().where(cards.c.lot_id == lots.c.id, CLAIMABLE)
-    released = (jobs.c.state == JobState.RELEASED.value) & lots.c.closed_at.is_(None) & lots.c.stopped_at.is_(None)
-    return [open_lot(row) for row in connection.execute(lots_with_jobs().where(released, has_card))]
+    released = (jobs.c.state == JobState.RELEASED.value) & lots.c.closed_at.is_(None)
+    return [open_lot(row) for row in connection.execute(lots_with_jobs().where(released, FREE, has_card))]
+
+
+def may_begin(tx: Transaction, lot: OpenLot) -> bool:
+    """Return whether a card of *lot* may be begun; of several who ask before its first article is approved, one may."""
+    if not lot.article:
+        return True
+    tx.lock_name("first article")  # one for all lots, so that nobody holds one's and waits for another's
+    this = select(lots.c.id).join(jobs, lots.c.job_id == jobs.c.id).where(lots.c.id == lot.lot, FREE)
+    return tx.connection.execute(this).first() is not None
 
 
 def choose(connection: Connection, line: Line, now: datetime, but: Collection[LotId] = ()) -> Choice | None:

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from bureau.ledger import moves
+from bureau.ledger import moves, stops
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.rows import AnyRow
 from bureau.ledger.schema import cards
-from bureau.models import AttemptOutcome, CardId, CardState, Cause, EncoderId
+from bureau.models import AttemptOutcome, CardId, CardState, Cause, EncoderId, LotId
 
 EXPIRED = "lease expired"
 
@@ -44,4 +44,6 @@ def _take_back(tx: Transaction, row: AnyRow) -> Reaped:
     state, outcome = (CardState.READY, AttemptOutcome.RETURNED) if unwritten else (CardState.SUSPECT, AttemptOutcome.UNKNOWN)
     moves.end_attempt(tx, row, outcome, EXPIRED, tx.at, cause_code=Cause.READER)
     moves.move(tx, row, state, "reap", fence=row.fence + 1, returns=row.returns + unwritten)
+    if not unwritten:
+        stops.judge_in(tx, LotId(row.lot_id))
     return Reaped(card=CardId(row.id), crn=row.crn, encoder=EncoderId(row.encoder), was=CardState(row.state), now=state)

@@ -162,12 +162,23 @@ def open_lot(row: AnyRow) -> OpenLot:
         records=row.record_count,
         protocols=tuple(row.protocols),
         late=row.late_at is not None,
+        article=row.first_article and row.article_at is None,
     )
 
 
 def hold(row: AnyRow) -> Hold | None:
     """Return who holds the job of a row with its columns; None where nobody does."""
     return None if row.held_at is None else Hold(by=row.held_by, at=row.held_at, reason=row.held_reason)
+
+
+def stop(row: AnyRow) -> Hold | None:
+    """Return who or what holds the lot of a row with its columns; None where nothing does."""
+    return None if row.stopped_at is None else Hold(by=row.stopped_by, at=row.stopped_at, reason=row.stopped_reason)
+
+
+def line_hold(row: AnyRow) -> Hold | None:
+    """Return who holds the encoder of its row; None for an open one, and for one held before that was kept."""
+    return None if row.held_at is None else Hold(by=row.held_by, at=row.held_at, reason=row.reason)
 
 
 def line(row: AnyRow) -> Line:
@@ -179,6 +190,7 @@ def line(row: AnyRow) -> Line:
         pace=timedelta(microseconds=row.pace) if row.pace else None,
         host=row.host,
         seen_at=row.seen_at,
+        hold=line_hold(row),
     )
 
 

@@ -169,6 +169,7 @@ lots = Table(
     Column("stopped_by", Text),
     Column("stopped_at", UtcDateTime),
     Column("stopped_reason", Text),
+    Column("looked_at", UtcDateTime),
     Column("article_at", UtcDateTime),
     Column("unsampled", Integer),
     Column("closed_at", UtcDateTime),

@@ -41,6 +41,7 @@ def _standing(connection: Connection, row: AnyRow, now: datetime) -> Standing:
         position=row.position,
         state=JobState(row.state),
         hold=rows.hold(row),
+        stop=rows.stop(row),
         counts={state: count for state, (count, _) in counts.items()},
         ready=ready - back,
         unwritten=back,

@@ -9,7 +9,7 @@ from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bureau.errors import NotAllowedError, NotFoundError
-from bureau.ledger import closing, rows
+from bureau.ledger import closing, moves, rows, stops
 from bureau.ledger.ledger import Ledger, Transaction
 from bureau.ledger.schema import batches, cards, files, job_profiles, jobs, lots, profiles
 from bureau.models import Batch, CardState, FileId, JobHeader, JobId, JobState, LotHeader, LotId, ProfilePin
@@ -251,15 +251,29 @@ def crns_in_use(ledger: Ledger, issuer: str, crns: Iterable[str]) -> dict[str, J
     return used
 
 
-def release(ledger: Ledger, job: JobId, actor: str, now: datetime) -> None:
-    """Let encoders take the cards of a held *job*; raises NotFoundError, NotAllowedError."""
+def release(ledger: Ledger, job: JobId, actor: str, now: datetime, *, first_article: bool = False) -> None:
+    """Let encoders take the cards of a held *job*; raises NotFoundError, NotAllowedError.
+
+    first_article: whether a person must approve the first good card of each lot before another is made.
+    """
     with ledger.write(actor, now) as tx:
         state = _state(tx, job)
         if state is not JobState.HELD:
-            raise NotAllowedError(f"job {job} is {state} already")
+            held = stops.stopped(tx.connection, job)
+            remedy = " ".join(f"Lot {number} of it is held: `bureau release {job} --lot {number}`." for number in held)
+            raise NotAllowedError(f"job {job} is {state} already", remedy)
         done = {"state": JobState.RELEASED.value, "released_at": now, "held_by": None, "held_at": None, "held_reason": None}
+        if first_article:
+            _refuse_begun(tx, job)
+            done["first_article"] = True
         tx.connection.execute(update(jobs).where(jobs.c.id == job).values(done))
-        tx.record("release", f"job {job}")
+        tx.record("release", f"job {job}", **({"first_article": True} if first_article else {}))
+
+
+def _refuse_begun(tx: Transaction, job: JobId) -> None:
+    begun = (cards.c.job_id == job) & cards.c.state.in_([*(state.value for state in moves.IN_HAND), CardState.GOOD.value])
+    if tx.connection.execute(select(cards.c.id).where(begun).limit(1)).first():
+        raise NotAllowedError(f"job {job} has cards that are made or in hand, so none is its first", "Release it without.")
 
 
 def hold(ledger: Ledger, job: JobId, reason: str, actor: str, now: datetime) -> None:

@@ -39,7 +39,8 @@ class JobView:
     """One job; *due* is the earliest of its lots, *waits* says why cards that are ready aren't made.
 
     *asked* is the priority that its issuer asked for, *late* whether a lot's work doesn't fit before its date any more,
-    *hold* who stopped it, *stock_changes* how often an encoder changed its stock for it.
+    *hold* who stopped it, *stops* who or what stopped lots of it, by their numbers from 1,
+    *stock_changes* how often an encoder changed its stock for it.
     """
 
     number: JobId
@@ -57,6 +58,7 @@ class JobView:
     due: datetime | None
     late: bool
     hold: Hold | None
+    stops: Mapping[int, Hold]
     stock_changes: int
     records: int
     counts: Mapping[CardState, int]
@@ -73,6 +75,7 @@ class LotView:
     card_product: str
     stock: str
     due: datetime | None
+    hold: Hold | None
     closed_at: datetime | None
     balance: Balance
 
@@ -205,6 +208,7 @@ def _job_view(
         due=min((lot.due for lot in lots_of_it if lot.due), default=None),
         late=any(lot.late for lot in asking),
         hold=rows.hold(row),
+        stops={lot.position + 1: stop for lot in lots_of_it if (stop := rows.stop(lot))},
         stock_changes=row.stock_changes,
         records=sum(lot.record_count for lot in lots_of_it),
         counts=counts,
@@ -223,6 +227,7 @@ def list_lots(connection: Connection, job: JobId) -> list[LotView]:
             card_product=row.card_product,
             stock=row.stock,
             due=row.due,
+            hold=rows.stop(row),
             closed_at=row.closed_at,
             balance=balance(connection, LotId(row.id)),
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from bureau.ledger import encoders, floor, submissions
-from bureau.models import EncoderId, EncoderState, JobId, Pool
+from bureau.ledger import encoders, floor, stops, submissions
+from bureau.ledger.stops import Released
+from bureau.models import EncoderId, EncoderState, JobId, LotId, Pool
 from bureau.scheduling import pool
 from bureau.service.plant import Plant, Wake
 
@@ -11,11 +12,21 @@ Tell = Callable[[EncoderId, Sequence[Pool]], None]
 """Tells an encoder's worker which pools to listen to; repeated until the ledger shows that it does."""
 
 
-def release(plant: Plant, jobs: Sequence[JobId], actor: str, wake: Wake) -> None:
-    """Let encoders take the cards of held *jobs*; raises NotFoundError, NotAllowedError."""
+def release(plant: Plant, jobs: Sequence[JobId], actor: str, wake: Wake, *, first_article: bool = False) -> None:
+    """Let encoders take the cards of held *jobs*; raises NotFoundError, NotAllowedError.
+
+    first_article: whether a person must approve the first good card of each lot before another is made.
+    """
     for job in jobs:
-        submissions.release(plant.ledger, job, actor, plant.clock())
+        submissions.release(plant.ledger, job, actor, plant.clock(), first_article=first_article)
     wake_pools(plant, wake)
+
+
+def release_lot(plant: Plant, lot: LotId, actor: str, wake: Wake) -> Released:
+    """Let a lot go on that is held by itself, and approve its first article if it waits for that; raises NotAllowedError."""
+    released = stops.release(plant.ledger, lot, actor, plant.clock())
+    wake_pools(plant, wake)
+    return released
 
 
 def open_line(plant: Plant, name: EncoderId, actor: str, tell: Tell) -> None:
@@ -33,6 +44,11 @@ def hold_line(plant: Plant, name: EncoderId, reason: str, actor: str, tell: Tell
 def hold_job(plant: Plant, job: JobId, reason: str, actor: str) -> None:
     """Let encoders take no more cards of *job*; those in hand are finished. Raises NotFoundError, NotAllowedError."""
     submissions.hold(plant.ledger, job, reason, actor, plant.clock())
+
+
+def hold_lot(plant: Plant, lot: LotId, reason: str, actor: str) -> None:
+    """Let encoders take no more cards of *lot*; those in hand are finished. Raises NotAllowedError."""
+    stops.hold(plant.ledger, lot, reason, actor, plant.clock())
 
 
 def set_priority(plant: Plant, job: JobId, level: int, reason: str, actor: str) -> None:

@@ -28,10 +28,12 @@ class Action(StrEnum):
 
     SUBMIT = "submit"
     RELEASE = "release"
+    RELEASE_LOT = "release lot"
+    """Answer for a lot that held itself, its first article among the reasons."""
     PRIORITY = "priority"
     OPEN = "open"
     HOLD = "hold"
-    """An encoder, or a job."""
+    """An encoder, a job or a lot."""
     STOCK = "stock"
     REPORT = "report"
     REPLAY = "replay"
@@ -65,6 +67,7 @@ ROLES: Final[Mapping[Role, frozenset[Action]]] = {
     Role.OPERATOR: _FLOOR,
     Role.SUPERVISOR: _FLOOR
     | {
+        Action.RELEASE_LOT,
         Action.SCRAP,
         Action.RESOLVE,
         Action.APPROVE_WITHDRAW,

@@ -58,7 +58,7 @@ class Plant:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, ready to be written; raises BureauError, KeyStoreError."""
-        return Ledger(self.settings.database_url, self.keystore.authenticate)
+        return Ledger(self.settings.database_url, self.keystore.authenticate, most_rejects=self.settings.most_rejects)
 
     @cached_property
     def products(self) -> Mapping[str, Product]:

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from bureau.ledger import claims, encoders, profiles, submissions
 from bureau.ledger.claims import Claim
-from bureau.ledger.ledger import Ledger
+from bureau.ledger.ledger import NEVER, Ledger
 from bureau.ledger.schema import cards
 from bureau.models import (
     AttemptOutcome,
@@ -73,11 +73,11 @@ def _name(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Ledger]:
+def opened(path: Path, *, most_rejects: float = NEVER) -> Iterator[Ledger]:
     """Open a migrated ledger at *path*."""
     if not _CLUSTERS:
         path.write_bytes(_migrated())
-    with _opened(path, "migrated") as ledger:
+    with _opened(path, "migrated", most_rejects) as ledger:
         yield ledger
 
 
@@ -89,11 +89,11 @@ def unmigrated(path: Path) -> Iterator[Ledger]:
 
 
 @contextmanager
-def _opened(path: Path, template: str) -> Iterator[Ledger]:
+def _opened(path: Path, template: str, most_rejects: float = NEVER) -> Iterator[Ledger]:
     clusters = list(_CLUSTERS)
     for cluster in clusters:
         cluster.clone(template, _name(path))
-    ledger = Ledger(url(path), authenticate)
+    ledger = Ledger(url(path), authenticate, most_rejects=most_rejects)
     try:
         yield ledger
     finally:
@@ -225,14 +225,16 @@ def begin(ledger: Ledger, whole: Batch, *, mode: Mode = Mode.TEST) -> submission
     return submissions.begin(ledger, f"{whole.batch_id}.xml", digest, [submitted(whole, pin(ledger), mode=mode)], "ann", NOW)
 
 
-def submit(ledger: Ledger, name: str, *jobs: JobHeader, release: bool = True) -> tuple[JobId, ...]:
+def submit(
+    ledger: Ledger, name: str, *jobs: JobHeader, release: bool = True, first_article: bool = False
+) -> tuple[JobId, ...]:
     """Submit one batch and release its jobs."""
     whole = batch(name, *jobs)
     incoming = begin(ledger, whole)
     submissions.add_cards(ledger, incoming, records(whole), NOW)
     numbers = submissions.finish(ledger, incoming, NOW)
     for number in numbers if release else ():
-        submissions.release(ledger, number, "operator", NOW)
+        submissions.release(ledger, number, "operator", NOW, first_article=first_article)
     return numbers
 
 

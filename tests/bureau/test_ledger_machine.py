@@ -13,6 +13,7 @@ from hypothesis.stateful import (
     MultipleResults,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
     multiple,
     rule,
@@ -20,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from bureau.errors import FenceError, NotAllowedError
-from bureau.ledger import auditing, claims, closing, decisions, reaping, views
+from bureau.ledger import auditing, claims, closing, decisions, reaping, stops, views
 from bureau.ledger.claims import Claim
 from bureau.models import AttemptOutcome, CardId, CardState, EncoderId, JobId, LotId
 from tests.bureau.ledgers import LEASE, NOW, SIM1, SIM2, authenticate, job, lot, open_encoder, opened, submit
@@ -37,9 +38,8 @@ class Bureau(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         folder = self.stack.enter_context(TemporaryDirectory())
-        self.ledger = self.stack.enter_context(opened(Path(folder, "ledger.db")))
+        self.ledger = self.stack.enter_context(opened(Path(folder, "ledger.db"), most_rejects=50))
         open_encoder(self.ledger, SIM1, SIM2)
-        (self.job,) = submit(self.ledger, "A", job("1", lot(4), lot(2)))
         self.now = NOW
         self.alive: dict[CardId, int] = {}
         self.stage: dict[CardId, CardState] = {}
@@ -47,8 +47,17 @@ class Bureau(RuleBasedStateMachine):
         self.good_chips: set[str] = set()
         self.unclear_chips: set[str] = set()
 
+    @initialize(first_article=st.booleans())
+    def take_in(self, first_article: bool) -> None:
+        (self.job,) = submit(self.ledger, "A", job("1", lot(4), lot(2)), first_article=first_article)
+        self.unapproved = {1, 2} if first_article else set[int]()
+
     def teardown(self) -> None:
         self.stack.close()
+
+    def held(self) -> set[int]:
+        with self.ledger.read() as connection:
+            return {each.lot for each in views.list_lots(connection, JobId(self.job)) if each.hold}
 
     def holds(self, claim: Claim) -> bool:
         return self.alive.get(claim.card) == claim.fence
@@ -59,9 +68,11 @@ class Bureau(RuleBasedStateMachine):
 
     @rule(target=hands, encoder=st.sampled_from([SIM1, SIM2]))
     def claim(self, encoder: EncoderId) -> Claim | MultipleResults[Claim]:
+        held = self.held()
         claim = claims.claim(self.ledger, encoder, self.now, LEASE)
         if claim is None:
             return multiple()
+        assert claim.lot not in held
         assert claim.card not in self.alive
         assert self.stage.get(claim.card, CardState.READY) is CardState.READY
         self.alive[claim.card], self.stage[claim.card] = claim.fence, CardState.LEASED
@@ -143,6 +154,19 @@ class Bureau(RuleBasedStateMachine):
         assert stage in fit or (stage, what) == (CardState.READY, CardState.READY)  # held, for it came back three times
         self.stage[card] = what
 
+    @rule(number=st.sampled_from([1, 2]))
+    def release_lot(self, number: int) -> None:
+        good = [card for card, stage in self.stage.items() if stage is CardState.GOOD and (card > 4) == (number == 2)]
+        can = number in self.held()
+        try:
+            released = stops.release(self.ledger, LotId(number), "supervisor", self.now)
+        except NotAllowedError:
+            assert not can
+            return
+        assert can
+        assert released.article == (min(good) if good and number in self.unapproved else None)
+        self.unapproved -= {number} if good else set()
+
     @rule(seconds=st.sampled_from([1, 30, 59, 60, 120]))
     def wait_and_reap(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
@@ -170,6 +194,13 @@ class Bureau(RuleBasedStateMachine):
         for each in balances:
             assert each.records_in == each.good + each.scrapped + each.withdrawn + each.open
             assert each.good == each.good_plastics
+
+    @invariant()
+    def a_lot_without_an_approved_first_article_has_one_good_card_at_most(self) -> None:
+        for number in self.unapproved:
+            under_way = {CardState.LEASED, CardState.WRITING, CardState.VERIFYING, CardState.GOOD}
+            cards = [stage for card, stage in self.stage.items() if (card > 4) == (number == 2) and stage in under_way]
+            assert len(cards) <= 1
 
     @invariant()
     def the_audit_log_holds(self) -> None:

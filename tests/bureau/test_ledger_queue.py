@@ -307,4 +307,4 @@ def test_cards_that_came_back_too_often_are_explained(ledger: Ledger) -> None:
     with ledger.read() as connection:
         (only,) = standing.explain(connection, number, NOW, UTC)
     assert (only.standing.ready, only.standing.unwritten) == (0, 1)
-    assert only.why.says == ("nothing left to make", f"1 card came back unwritten too often: see `bureau cards {number}`")
+    assert only.why.says == ("nothing left to make", f"1 card came back unwritten too often: see `bureau rejects {number}`")

@@ -1,17 +1,20 @@
 """Many processes on one database: no card is given to two, and nobody is starved."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.queues import Queue
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from bureau.errors import FenceError
-from bureau.ledger import auditing, claims, reaping, views
+from bureau.ledger import auditing, claims, reaping, stops, views
+from bureau.ledger.claims import Claim
 from bureau.ledger.ledger import Ledger
-from bureau.models import AttemptOutcome, CardState, EncoderId
+from bureau.models import AttemptOutcome, CardState, EncoderId, LotId
 from tests.bureau.ledgers import NOW, SIM1, SIM2, authenticate, job, lot, open_encoder, opened, submit, url
 
 RECORDS = 40
@@ -92,3 +95,47 @@ def test_a_reaper_and_an_encoder_never_both_decide(tmp_path: Path) -> None:
             for outcome, count in ((AttemptOutcome.UNKNOWN, ends["begun"]), (AttemptOutcome.RETURNED, ends["reaped"]))
             if count
         }
+
+
+EIGHT = [EncoderId(f"sim{number}") for number in range(8)]
+
+
+def _all_claim(ledgers: dict[EncoderId, Ledger]) -> list[Claim]:
+    """Let every encoder claim at the same moment, and return what they got."""
+    together = Barrier(len(ledgers))
+
+    def claim(encoder: EncoderId) -> Claim | None:
+        together.wait(30)
+        return claims.claim(ledgers[encoder], encoder, NOW, LEASE)
+
+    with ThreadPoolExecutor(len(ledgers)) as pool:
+        return [got for got in pool.map(claim, ledgers) if got is not None]
+
+
+@pytest.mark.databases
+def test_eight_encoders_at_once_make_one_first_article(tmp_path: Path) -> None:
+    """Whatever becomes of it, one card at a time, none while a good one waits for approval, and then one each."""
+    with opened(tmp_path / "ledger.db") as ledger:
+        open_encoder(ledger, *EIGHT)
+        submit(ledger, "A", job("1", lot(RECORDS)), first_article=True)
+        ledgers = {encoder: Ledger(url(tmp_path / "ledger.db"), authenticate) for encoder in EIGHT}
+        try:
+            for place in range(20):
+                (first,) = _all_claim(ledgers)
+                if place % 2:
+                    claims.give_back(ledger, first, "trial", 1, NOW)
+                else:
+                    claims.begin_writing(ledger, first, "CPLC", f"{place:02X}", None, NOW, LEASE)
+                    claims.settle(ledger, first, CardState.REJECTED, AttemptOutcome.SPOILED, NOW)
+                open_encoder(ledger, first.encoder)
+            (first,) = _all_claim(ledgers)
+            claims.begin_writing(ledger, first, "CPLC", "AA", None, NOW, LEASE)
+            claims.verifying(ledger, first, NOW, LEASE)
+            claims.settle(ledger, first, CardState.GOOD, AttemptOutcome.GOOD, NOW)
+            assert _all_claim(ledgers) == []
+            assert stops.release(ledger, LotId(1), "anna", NOW).article == first.card
+            assert len({claim.card for claim in _all_claim(ledgers)}) == len(EIGHT)
+        finally:
+            for each in ledgers.values():
+                each.close()
+        assert auditing.verify(ledger, authenticate) is None

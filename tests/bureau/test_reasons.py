@@ -23,12 +23,14 @@ LOT = OpenLot(
     mode=Mode.TEST,
     records=4,
 )
+FIRST = replace(LOT, article=True)
 URGENT = replace(LOT, job=JobId(17), lot=LotId(17), priority=1)
 STANDING = Standing(
     lot=LOT,
     position=0,
     state=JobState.RELEASED,
     hold=None,
+    stop=None,
     counts={CardState.READY: 4},
     ready=4,
     unwritten=0,
@@ -74,6 +76,27 @@ def _line(
             ("held by anna since 2026-03-01 12:00: wrong artwork",),
             "could make it",
         ),
+        (
+            replace(STANDING, stop=replace(HOLD, by="sim2", reason="3 of 9 cards went wrong"), position=1),
+            [_line()],
+            [],
+            ("the lot is held by sim2 since 2026-03-01 12:00: 3 of 9 cards went wrong: `bureau release 5 --lot 2`",),
+            "could make it",
+        ),
+        (
+            replace(STANDING, lot=FIRST),
+            [_line()],
+            [FIRST],
+            ("makes one card at a time until its first article is approved", "next on sim1"),
+            "takes its next card",
+        ),
+        (
+            replace(STANDING, lot=FIRST, ready=3, at_work=(SIM2,)),
+            [_line()],
+            [],
+            ("makes one card at a time until its first article is approved", "runs on sim2 now"),
+            "could make it",
+        ),
         (NOTHING, [_line()], [], ("nothing left to make",), "could make it"),
         (
             replace(NOTHING, at_work=(SIM1,)),
@@ -93,14 +116,18 @@ def _line(
             replace(NOTHING, unwritten=1),
             [_line()],
             [],
-            ("nothing left to make", "1 card came back unwritten too often: see `bureau cards 5`"),
+            ("nothing left to make", "1 card came back unwritten too often: see `bureau rejects 5`"),
             "could make it",
         ),
         (
             replace(NOTHING, counts={CardState.GOOD: 1, CardState.REJECTED: 1, CardState.SUSPECT: 2}),
             [_line()],
             [],
-            ("nothing left to make", "1 rejected card for a person to decide", "2 suspect cards for a person to decide"),
+            (
+                "nothing left to make",
+                "1 rejected card for a person to decide: see `bureau rejects 5`",
+                "2 suspect cards for a person to decide: see `bureau suspects 5`",
+            ),
             "could make it",
         ),
         (
@@ -118,6 +145,14 @@ def test_a_lot_says_why_it_runs_or_waits(
     """As a whole, and what the encoder has to do with it."""
     found = why(standing, lines, rivals, UTC)
     assert (found.says, dict(found.encoders)) == (says, {SIM1: of_sim1})
+
+
+def test_an_encoder_says_who_holds_it() -> None:
+    """By name, since when and why."""
+    line = replace(_line(held="lunch"), hold=replace(HOLD, by="anna (os: root)", reason="lunch"))
+    assert why(STANDING, [line], [LOT], UTC).encoders == {
+        SIM1: "is held by anna (os: root) since 2026-03-01 12:00: lunch",
+    }
 
 
 def test_without_encoders_a_lot_says_so() -> None:

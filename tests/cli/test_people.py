@@ -153,6 +153,7 @@ def test_what_only_looks_wants_none(by: By, bureau: Bureau) -> None:
     ("name", "words"),
     [
         ("carl", ("scrap", "1", "--reason", "x")),
+        ("carl", ("release", "1", "--lot", "1")),
         ("carl", ("keys", "import-test")),
         ("carl", ("profiles", "add", "--shipped")),
         ("carl", ("backup", "copy")),
@@ -180,7 +181,7 @@ def test_no_role_has_both_keys_and_cards() -> None:
     with_keys = {role for role, actions in people.ROLES.items() if Action.KEYS in actions}
     with_cards = {role for role, actions in people.ROLES.items() if actions & {Action.SUBMIT, Action.OPEN, Action.REPLAY}}
     assert with_keys.isdisjoint(with_cards)
-    for action in (Action.APPROVE_WITHDRAW, Action.APPROVE_REQUEUE, Action.SCRAP, Action.ACCOUNTS):
+    for action in (Action.RELEASE_LOT, Action.APPROVE_WITHDRAW, Action.APPROVE_REQUEUE, Action.SCRAP, Action.ACCOUNTS):
         assert {role for role, actions in people.ROLES.items() if action in actions} == {Role.SUPERVISOR}
     assert frozenset().union(*people.ROLES.values()) == set(Action)
     assert set(people.ROLES) == set(Role)

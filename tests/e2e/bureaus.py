@@ -74,6 +74,7 @@ def settings(home: Path, lease: timedelta = timedelta(minutes=2)) -> Settings:
         alert="",
         approval=timedelta(hours=24),
         host="plant1",
+        most_rejects=100,
         user=ACTOR,
         os_user="root",
         account=None,

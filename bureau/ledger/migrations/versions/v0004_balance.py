@@ -27,6 +27,7 @@ def _jobs_and_lots() -> None:
     op.add_column("lots", sa.Column("stopped_by", sa.Text()))
     op.add_column("lots", sa.Column("stopped_at", MOMENT))
     op.add_column("lots", sa.Column("stopped_reason", sa.Text()))
+    op.add_column("lots", sa.Column("looked_at", MOMENT))
     op.add_column("lots", sa.Column("article_at", MOMENT))
     op.add_column("lots", sa.Column("unsampled", sa.Integer()))
 
