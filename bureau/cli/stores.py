@@ -1,5 +1,6 @@
 """Commands about what the bureau keeps: profiles, keys, the audit log, migration, backup."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -139,9 +140,37 @@ def _tell(info: KeyInfo) -> None:
     say(f"{info.purpose} key {info.name} {info.id} ({info.algorithm}-{info.size}, {info.mode}): KCV {info.kcv}")
 
 
-@click.command("audit")
-def audit_command() -> None:
-    """Check that nobody tampered with the audit log."""
+@click.group("audit", invoke_without_command=True)
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many entries.")
+@as_json
+@click.pass_context
+def audit_command(ctx: click.Context, last: int, json_: bool) -> None:
+    """List the newest entries of the audit log, or check it.
+
+    The list says what the ledger holds; whether nobody tampered with it, `bureau audit verify` says.
+    """
+    if ctx.invoked_subcommand is None:
+        with session.reading().read() as connection:
+            rows = [
+                {
+                    "number": each.number,
+                    "at": each.at,
+                    "actor": each.actor,
+                    "action": each.action,
+                    "subject": each.subject,
+                    "details": json.loads(each.details) if json_ else each.details,
+                }
+                for each in auditing.newest(connection, last)
+            ]
+        listing(rows, json_=json_, zone=session.plant().settings.plant, empty="The audit log is empty.")
+
+
+@audit_command.command("verify")
+def verify() -> None:
+    """Check that nobody tampered with the audit log.
+
+    One changed byte, a removed entry, the last one too, and a chain that was computed anew are found. Exit status 1 then.
+    """
     plant = session.plant()
     broken = auditing.verify(plant.ledger, plant.keystore.authenticate)
     if broken is not None:

@@ -20,6 +20,12 @@ def entries(connection: Connection, *, after: int = 0) -> Iterator[Entry]:
             yield _entry(row)
 
 
+def newest(connection: Connection, count: int) -> list[Entry]:
+    """Return the last *count* entries, the oldest of them first."""
+    found = connection.execute(select(table).order_by(table.c.number.desc()).limit(count)).all()
+    return [_entry(row) for row in reversed(found)]
+
+
 def head(connection: Connection) -> Head:
     """Return the head of the log, or an empty one where it is missing."""
     row = connection.execute(select(audit_head)).one_or_none()

@@ -2,10 +2,15 @@
 
 import json
 import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from bureau import audit
 from bureau.cli import COMMANDS
 from tests.cli.conftest import DEMO, Bureau
 
@@ -222,17 +227,46 @@ def test_code_must_be_that_of_the_profile(founded: Bureau, tmp_path: Path) -> No
     assert "exactly one" in founded("profiles", "add", str(profiles / "card-payment.xml"), "--code", str(rubbish)).err
 
 
-def test_the_audit_log_is_whole_until_somebody_touches_it(founded: Bureau, home: Path) -> None:
-    """One altered name is found, though the database itself allowed it."""
-    import sqlite3  # noqa: PLC0415 - to do what nobody may
+def _flip_a_bit(ledger: sqlite3.Connection) -> None:
+    (actor,) = ledger.execute("SELECT actor FROM audit WHERE number = 3").fetchone()
+    ledger.execute("UPDATE audit SET actor = ? WHERE number = 3", (chr(ord(actor[0]) ^ 1) + actor[1:],))
 
-    assert founded("audit").status == 0
-    with sqlite3.connect(home / "ledger.sqlite") as ledger:
+
+def _remove_the_last(ledger: sqlite3.Connection) -> None:
+    ledger.execute("DELETE FROM audit WHERE number = (SELECT max(number) FROM audit)")
+
+
+def _remove_the_last_and_mend_the_head(ledger: sqlite3.Connection) -> None:
+    _remove_the_last(ledger)
+    number, digest = ledger.execute("SELECT number, digest FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+    ledger.execute("UPDATE audit_head SET number = ?, digest = ?", (number, digest))
+
+
+def _compute_anew(ledger: sqlite3.Connection) -> None:
+    """Change a name and make the chain fit again, with a key of one's own in the place of the key store's."""
+    ledger.execute("UPDATE audit SET actor = 'nobody' WHERE number = 3")
+    head = audit.EMPTY
+    rows = ledger.execute("SELECT number, at, actor, action, subject, details FROM audit ORDER BY number").fetchall()
+    for number, at, actor, action, subject, details in rows:
+        moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+        entry, head = audit.append(
+            head, lambda _: bytes(16), at=moment, actor=actor, action=action, subject=subject, details=json.loads(details)
+        )
+        ledger.execute("UPDATE audit SET digest = ? WHERE number = ?", (entry.digest, number))
+    ledger.execute("UPDATE audit_head SET number = ?, digest = ?, mac = ?", (head.number, head.digest, head.mac))
+
+
+@pytest.mark.parametrize("tamper", [_flip_a_bit, _remove_the_last, _remove_the_last_and_mend_the_head, _compute_anew])
+def test_the_audit_log_is_whole_until_somebody_touches_it(
+    founded: Bureau, home: Path, tamper: Callable[[sqlite3.Connection], None]
+) -> None:
+    """Whatever is done to it, past the triggers that forbid it."""
+    assert founded("audit", "verify").status == 0
+    with closing(sqlite3.connect(home / "ledger.sqlite")) as ledger, ledger:
         for (trigger,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             ledger.execute(f"DROP TRIGGER {trigger}")
-        ledger.execute("UPDATE audit SET actor = 'nobody' WHERE number = 3")
-    ledger.close()
-    said = founded("audit")
+        tamper(ledger)
+    said = founded("audit", "verify")
     assert said.status == 1
     assert "tampered" in said.err
 
@@ -244,7 +278,7 @@ def test_a_backup_can_be_worked_with(founded: Bureau, home: Path, tmp_path: Path
     assert not list((tmp_path / "copy").glob("*pass*"))
     monkeypatch.setenv("BUREAU_HOME", str(tmp_path / "copy"))
     assert len(json.loads(founded("jobs", "--json").out)) == 2
-    assert founded("audit").status == 0
+    assert founded("audit", "verify").status == 0
     monkeypatch.setenv("BUREAU_HOME", str(home))
     assert founded("backup", str(tmp_path / "copy")).status == 1
 
