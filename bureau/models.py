@@ -336,6 +336,7 @@ class PlasticResult:
     cause: str | None
     encoder: str
     ended: datetime | None
+    code: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

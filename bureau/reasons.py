@@ -57,7 +57,7 @@ def why(standing: Standing, lines: Sequence[Line], rivals: Sequence[OpenLot], zo
 
 
 def _says(standing: Standing, lines: Sequence[Line], ahead: Mapping[EncoderId, OpenLot], zone: tzinfo) -> Iterator[str]:
-    yield from _holds(standing, zone)
+    yield from holds(standing, zone)
     if standing.at_work:
         yield f"runs on {', '.join(standing.at_work)} now"
     if not standing.ready:
@@ -68,10 +68,11 @@ def _says(standing: Standing, lines: Sequence[Line], ahead: Mapping[EncoderId, O
         yield from _place(standing, lines, ahead)
     if standing.lot.late:
         yield "late: its work doesn't fit before its date"
-    yield from _undecided(standing)
+    yield from undecided(standing)
 
 
-def _holds(standing: Standing, zone: tzinfo) -> Iterator[str]:
+def holds(standing: Standing, zone: tzinfo) -> Iterator[str]:
+    """Say who holds a lot, or its job, and whether it waits for its first article."""
     if standing.hold:
         yield held(standing.hold, zone)
     if standing.stop:
@@ -85,8 +86,8 @@ def _is_held(standing: Standing) -> bool:
     return bool(standing.hold or standing.stop or (standing.lot.article and standing.at_work))
 
 
-def _undecided(standing: Standing) -> Iterator[str]:
-    """Say which cards wait for a person."""
+def undecided(standing: Standing) -> Iterator[str]:
+    """Say which cards of a lot wait for a person."""
     job = standing.lot.job
     if standing.unwritten:
         yield f"{counted(standing.unwritten, 'card')} came back unwritten too often: see `bureau rejects {job}`"

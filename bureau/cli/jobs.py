@@ -181,14 +181,21 @@ def cards_command(job: str, json_: bool) -> None:
 @click.command("report")
 @click.argument("job")
 @click.option("--interim", is_flag=True, help="Write how things stand now, before the batch has closed.")
+@click.option("--rejects", is_flag=True, help="Instead of the trail: the records that weren't made good, and why (CSV).")
 @acting.acting
-def report_command(job: str, interim: bool) -> None:
-    """Write the audit trail of JOB's batch, say where it is."""
+def report_command(job: str, interim: bool, rejects: bool) -> None:
+    """Write the audit trail of JOB's batch, say where it is.
+
+    Beside it stands the reject file, a line for each record that wasn't made good, with a cause code.
+    """
     plant = session.plant()
     actor = acting.actor(plant, Action.REPORT)
     with plant.ledger.read() as connection:
         batches = dict.fromkeys(view.batch for view in views.list_jobs(connection, views.find_jobs(connection, job)))
     for batch in batches:
+        if rejects:
+            say(str(report.hand_out_rejects(plant, batch, actor, interim=interim)))
+            continue
         for path in report.hand_out(plant, batch, actor, interim=interim):
             say(str(path))
 

@@ -94,19 +94,23 @@ class RecordLog:
         return log
 
     def _error(self) -> dict[str, str] | None:
-        """Say why the record wasn't produced, or which plastics failed before the good one."""
+        """Say why the record wasn't produced, or which plastics failed before the good one; the category is who is to blame.
+
+        Without one on record it says what the error is about, which its number does too.
+        """
         pieces = len(self._result.plastics)
         failed = [
             f"plastic {place} of {pieces} {each.outcome}: {_printable(each.cause or 'no cause recorded')}"
             for place, each in enumerate(self._result.plastics, 1)
             if each.outcome in _FAILED
         ]
+        blamed = [each.code.upper() for each in self._result.plastics if each.outcome in _FAILED and each.code]
         if self._result.state is not CardState.GOOD:
             number, reason = NOT_PRODUCED.get(self._result.state, UNFINISHED)
             said = "; ".join([f"not produced: {reason}", *failed])
-            return {"ErrorCategory": "RECORD", "ErrorNumber": number, "ErrorDescription": said}
+            return {"ErrorCategory": (blamed or ["RECORD"])[-1], "ErrorNumber": number, "ErrorDescription": said}
         if failed:
-            return {"ErrorCategory": "PLASTIC", "ErrorNumber": "10", "ErrorDescription": "; ".join(failed)}
+            return {"ErrorCategory": (blamed or ["PLASTIC"])[-1], "ErrorNumber": "10", "ErrorDescription": "; ".join(failed)}
         return None
 
     def _plastic(self, plastic: PlasticResult) -> etree._Element:

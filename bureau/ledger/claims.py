@@ -97,7 +97,8 @@ def _next_card(tx: Transaction, lot: OpenLot) -> AnyRow | None:
 
 def _take(tx: Transaction, card: AnyRow, lot: OpenLot, encoder: EncoderId, lease: timedelta, *, booked: bool) -> Claim:
     fence, until = card.fence + 1, tx.at + lease
-    moves.move(tx, card, CardState.LEASED, "claim", fence=fence, lease_until=until, encoder=encoder)
+    anew = {"fault": None, "fault_code": None}
+    moves.move(tx, card, CardState.LEASED, "claim", fence=fence, lease_until=until, encoder=encoder, **anew)
     attempt = tx.connection.execute(
         insert(attempts).values(
             card_id=card.id,
@@ -131,14 +132,15 @@ def _take(tx: Transaction, card: AnyRow, lot: OpenLot, encoder: EncoderId, lease
     )
 
 
-def unclaim(ledger: Ledger, claim: Claim, now: datetime, *, fault: str | None = None) -> None:
+def unclaim(ledger: Ledger, claim: Claim, now: datetime, *, fault: str | None = None, code: Cause | None = None) -> None:
     """Put the record back without a piece of plastic having been drawn. Raises FenceError.
 
-    fault: why the record itself can't be made; like one that comes back unwritten, it isn't claimed again after three.
+    fault: why the record itself can't be made, *code* who is to blame; like one that comes back unwritten, it isn't claimed
+    again after three.
     """
     with ledger.write(claim.encoder, now, alone=False) as tx:
         row = moves.in_hand(tx, claim.card, claim.fence)
-        moves.move(tx, row, CardState.READY, "unclaim", returns=row.returns + bool(fault))
+        moves.move(tx, row, CardState.READY, "unclaim", returns=row.returns + bool(fault), fault=fault, fault_code=code)
         if fault:
             tx.record("fault", f"card {claim.card}", crn=row.crn, cause=fault)
         book.put_back(tx, claim.attempt, claim.lot)

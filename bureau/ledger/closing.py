@@ -118,6 +118,12 @@ def _unclosed(connection: Connection, batch: BatchId) -> bool:
     return connection.execute(select(jobs.c.id).where(jobs.c.batch_id == batch, other).limit(1)).first() is not None
 
 
+def is_whole(connection: Connection, batch: BatchId) -> bool:
+    """Return whether all jobs of *batch* are closed, answered or not."""
+    under_way = jobs.c.state.in_([JobState.INCOMING.value, JobState.HELD.value, JobState.RELEASED.value])
+    return connection.execute(select(jobs.c.id).where(jobs.c.batch_id == batch, under_way).limit(1)).first() is None
+
+
 def due_for_report(connection: Connection) -> list[BatchId]:
     """Return the batches whose jobs are all closed and whose audit trail isn't written yet."""
     closed = func.sum((jobs.c.state == JobState.CLOSED.value).cast(jobs.c.id.type))

@@ -19,6 +19,7 @@ from bureau.models import (
     Batch,
     BatchId,
     CardState,
+    Cause,
     Envelope,
     Form,
     JobHeader,
@@ -191,6 +192,7 @@ def _plastic(row: AnyRow) -> PlasticResult:
         cause=row.cause,
         encoder=row.encoder,
         ended=row.ended_at,
+        code=Cause(row.cause_code) if row.cause_code else None,
     )
 
 

@@ -194,6 +194,8 @@ cards = Table(
     Column("lease_until", UtcDateTime),
     Column("encoder", Text),
     Column("returns", Integer, nullable=False, server_default="0"),
+    Column("fault", Text),
+    Column("fault_code", Text),
     Column("sealed", LargeBinary),
     _one_of("state", CardState),
     CheckConstraint("(lease_until IS NOT NULL) = (state IN ('leased', 'writing', 'verifying'))", name="lease"),

@@ -28,6 +28,11 @@ class Holding:
     drawn: int
     left: int
 
+    @property
+    def balances(self) -> bool:
+        """Whether all that came went, was drawn or is left."""
+        return self.came == self.went + self.drawn + self.left
+
 
 def receive(ledger: Ledger, stock: str, count: int, actor: str, now: datetime) -> None:
     """Book *count* new blanks into the vault; raises NotAllowedError for less than one."""

@@ -258,7 +258,7 @@ def _card_view(row: AnyRow) -> CardView:
         encoder=EncoderId(row.encoder) if row.encoder else None,
         attempts=row.attempts,
         returns=row.returns,
-        held=f"came back {row.returns} times unwritten: {row.cause}" if unwritten else None,
+        held=f"came back {row.returns} times unwritten: {row.fault or row.cause}" if unwritten else None,
     )
 
 

@@ -35,6 +35,7 @@ class Action(StrEnum):
     HOLD = "hold"
     """An encoder, a job or a lot."""
     STOCK = "stock"
+    CLOSE = "close"
     REPORT = "report"
     REPLAY = "replay"
     WITHDRAW = "withdraw"
@@ -57,6 +58,7 @@ _FLOOR: Final = frozenset(
         Action.OPEN,
         Action.HOLD,
         Action.STOCK,
+        Action.CLOSE,
         Action.REPORT,
         Action.REPLAY,
         Action.WITHDRAW,

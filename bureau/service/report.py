@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bureau.containers.answers import Answer
-from bureau.containers.trail import documents
+from bureau.containers.trail import documents, stem
 from bureau.errors import BureauError, NotAllowedError, NotFoundError
-from bureau.ledger import closing, results
+from bureau.ledger import closing, failures, results
 from bureau.ledger.results import BatchFrame, ResultRow
 from bureau.models import BatchId, CardState, JobState, Record, RecordResult
+from bureau.service import rejects as reject_file
 from bureau.service.catalog import Shelf
 from bureau.service.plant import Plant
 from bureau.service.seal import unseal
@@ -40,17 +41,44 @@ def write(plant: Plant, batch: BatchId, *, interim: bool = False) -> list[Path]:
             )
         return written
     if not interim and states != {JobState.CLOSED}:
-        raise NotAllowedError(
-            f"batch {frame.batch.batch_id} isn't closed: cards of it are open",
-            "See `bureau job`; `bureau report --interim` writes how things stand.",
-        )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        raise _unfinished(frame)
+    rejects(plant, batch, frame)
     answer = _answer(plant, batch, frame, interim=interim)
     ending = ".interim.xml" if interim else ".xml"
     return [
         _whole(folder / (document.stem + ending), document.write)
         for document in documents(answer, _records(plant, batch, frame))
     ]
+
+
+def rejects(plant: Plant, batch: BatchId, frame: BatchFrame) -> Path:
+    """Write which records of *batch* weren't made good and why, and return the file; it stands beside the trails."""
+    closed = all(job.state in {JobState.CLOSED, JobState.REPORTED, JobState.PURGED} for job in frame.jobs)
+    folder = plant.settings.trails / f"batch-{batch}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with plant.ledger.read() as connection:
+        found = failures.not_made(connection, batch)
+        name = f"{stem(frame.batch.batch_id)}.rejects{'' if closed else '.interim'}.csv"
+        return _whole(folder / name, lambda out: reject_file.write(out, found))
+
+
+def hand_out_rejects(plant: Plant, batch: BatchId, actor: str, *, interim: bool) -> Path:
+    """Write the reject file for somebody who asks, also before the batch is closed if *interim*; raises NotAllowedError."""
+    with plant.ledger.read() as connection:
+        frame = results.frame(connection, batch)
+        if not interim and not closing.is_whole(connection, batch):
+            raise _unfinished(frame)
+    file = rejects(plant, batch, frame)
+    with plant.ledger.write(actor, plant.clock()) as tx:
+        tx.record("hand out rejects", f"batch {batch}", interim=interim)
+    return file
+
+
+def _unfinished(frame: BatchFrame) -> NotAllowedError:
+    return NotAllowedError(
+        f"batch {frame.batch.batch_id} isn't closed: cards of it are open",
+        "`bureau close` says what is missing; with --interim it is written how things stand.",
+    )
 
 
 def hand_out(plant: Plant, batch: BatchId, actor: str, *, interim: bool) -> list[Path]:

@@ -10,7 +10,7 @@ import structlog
 
 from bureau.errors import BureauError, FenceError, UnavailableError
 from bureau.ledger import claims, encoders, floor, reaping
-from bureau.models import AttemptOutcome, BatchId, EncoderId
+from bureau.models import AttemptOutcome, BatchId, Cause, EncoderId
 from bureau.service import encode, hosts
 from bureau.service.plant import EncoderConfig, Plant
 from hardware.encoders import Encoder, Tray, encoder
@@ -151,8 +151,9 @@ def _one(plant: Plant, config: EncoderConfig, machine: Encoder, claim: claims.Cl
         raise
     except (BureauError, HardwareError, ValueError) as fault:
         log.error("record_not_prepared", card=claim.card, cause=str(fault))
+        code = Cause.KEY if isinstance(fault, KeyStoreError) else Cause.DATA
         with suppress(FenceError):
-            claims.unclaim(plant.ledger, claim, plant.clock(), fault=str(fault))
+            claims.unclaim(plant.ledger, claim, plant.clock(), fault=str(fault), code=code)
         if isinstance(fault, KeyStoreError):
             encoders.hold(plant.ledger, claim.encoder, str(fault), claim.encoder, plant.clock())
         return None

@@ -32,6 +32,7 @@ ACTING = {
     "stock receive": ("PLASTIC-BLUE", "5"),
     "stock load": ("sim1", "PLASTIC-BLUE", "5"),
     "stock unload": ("sim1", "PLASTIC-BLUE"),
+    "close": ("1",),
     "report": ("1", "--interim"),
     "withdraw": ("--job", "1", "--reason", "trial"),
     "requeue": ("1", "--reason", "trial"),
@@ -145,7 +146,8 @@ def test_every_command_that_acts_wants_an_account(by: By, bureau: Bureau, home: 
 def test_what_only_looks_wants_none(by: By, bureau: Bureau) -> None:
     """Listings are for everybody who may read the ledger."""
     by("carl", "submit", PAYMENT)
-    for words in ("jobs", "cards 1", "encoders", "requests", "accounts", "keys", "profiles", "audit", "watch --once"):
+    listings = ("jobs", "cards 1", "rejects", "suspects", "encoders", "requests", "accounts", "keys", "profiles", "audit")
+    for words in (*listings, "audit verify", "watch --once"):
         assert bureau(*words.split()).status == 0
 
 

@@ -16,7 +16,7 @@ from bureau.containers.dialects import DIALECTS
 from bureau.containers.schemas import compiled
 from bureau.containers.submission import records
 from bureau.containers.trail import Answer, TrailError, documents, stem
-from bureau.models import AttemptOutcome, CardState, Record, RecordResult
+from bureau.models import AttemptOutcome, CardState, Cause, Record, RecordResult
 from hardware.perso.order import UniqueID
 from tests.bureau.containers.known import EXPORT, MESSAGING, NATIVE, PAYMENT, SINGLE, check, spoiled, uid
 from tests.bureau.containers.results import MADE, good, plastic, results, untouched
@@ -236,6 +236,19 @@ def test_a_record_that_was_not_produced_says_why(state: CardState, number: str, 
     assert told(error, "ErrorCategory", "ErrorNumber") == ["RECORD", number]
     assert says in str(error.get("ErrorDescription"))
     assert outer(only(card, "PhysicalCardIdentifier")) == {"IdentifierType": "NONE", "IdentifierValue": "00"}
+
+
+def test_the_category_of_an_error_is_who_is_to_blame() -> None:
+    """For the last plastic that failed, whether a good one followed or not."""
+
+    def special(at: int, record: Record) -> RecordResult | None:
+        first = replace(plastic(record, AttemptOutcome.SPOILED, "INSTALL"), code=Cause.CARD)
+        last = replace(plastic(record, AttemptOutcome.UNKNOWN, "lost"), code=Cause.READER)
+        made = {0: (CardState.SUSPECT, ()), 1: (CardState.GOOD, (plastic(record),))}
+        return RecordResult(record=record, state=made[at][0], plastics=(first, last, *made[at][1])) if at in made else None
+
+    errors = every(trail(PAYMENT, special, all_good=False), "CardConfigurationLog/Error")
+    assert [told(each, "ErrorCategory", "ErrorNumber") for each in errors] == [["READER", "02"], ["READER", "10"]]
 
 
 def test_steps_that_were_not_done_have_no_status_words() -> None:

@@ -36,6 +36,8 @@ def _cards() -> None:
     op.add_column("attempts", sa.Column("busy_time", MICROSECONDS))
     op.add_column("attempts", sa.Column("sampled", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("cards", sa.Column("issue", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("cards", sa.Column("fault", sa.Text()))
+    op.add_column("cards", sa.Column("fault_code", sa.Text()))
     # Alembic can't add a column with its reference on SQLite, which takes it in one statement as PostgreSQL does.
     op.execute("ALTER TABLE cards ADD COLUMN reissue_of INTEGER CONSTRAINT fk_cards_reissue_of REFERENCES cards (id)")
     op.execute("ALTER TABLE attempts ADD COLUMN destroyed INTEGER CONSTRAINT fk_attempts_destroyed REFERENCES requests (id)")
