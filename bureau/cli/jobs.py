@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from bureau.cli import acting, people, session
+from bureau.cli import acting, costs, people, session
 from bureau.cli.output import Row, as_json, details, listing, note, progress, say
 from bureau.ledger import stops, views
+from bureau.ledger.costs import cost
 from bureau.ledger.ledger import Ledger
 from bureau.ledger.views import AttemptView, CardView, JobView, LotView
 from bureau.models import CardState, JobId, LotId
@@ -137,11 +138,14 @@ def job_command(job: str, json_: bool) -> None:
     with ledger.read() as connection:
         found = views.list_jobs(connection, views.find_jobs(connection, job), now=plant.clock())
         lots = {view.number: [_lot(lot, zone) for lot in views.list_lots(connection, view.number)] for view in found}
+        taken = {view.number: cost(connection, view.number) for view in found}
+    tell = costs.for_programs if json_ else costs.in_words
     rows = [
         {
             **_row(view, zone),
             "asked_priority": view.asked,
             "stock_changes": view.stock_changes,
+            **tell(view, taken[view.number]),
             "form": view.form,
             "file": view.file,
             "mode": view.mode,

@@ -1,6 +1,6 @@
 """The one way in which a card changes its state: by the table, under its fence, told to the audit log."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
@@ -12,6 +12,7 @@ from bureau.ledger.rows import AnyRow, speed_columns
 from bureau.ledger.schema import attempts, cards, traces
 from bureau.models import TRANSITIONS, AttemptOutcome, CardId, CardState, JobId, LotId, Recording
 
+MICROSECOND: Final = timedelta(microseconds=1)
 IN_HAND: Final = (CardState.LEASED, CardState.WRITING, CardState.VERIFYING)
 """States in which an encoder holds the card's lease."""
 ENDS: Final = {
@@ -88,17 +89,21 @@ def end_attempt(
     recording: Recording | None = None,
     **values: object,
 ) -> None:
-    """Write down what became of the piece of plastic, with what was recorded; raises FenceError when there is none open."""
+    """Write down what became of the piece of plastic, with what was recorded; raises FenceError when there is none open.
+
+    It kept its encoder busy until now, or until its lease ended, however late somebody noticed that.
+    """
     this = the_open_attempt(row.id, row.fence)
-    attempt = tx.connection.execute(select(attempts.c.id).where(this)).scalar_one_or_none()
+    attempt = tx.connection.execute(select(attempts.c.id, attempts.c.started_at).where(this)).one_or_none()
     if attempt is None:
         raise FenceError(f"the lease {row.fence} on card {row.id} is over")
     if recording is not None:
-        keep(tx, attempt, recording)
+        keep(tx, attempt.id, recording)
     if outcome is AttemptOutcome.RETURNED:
-        book.put_back(tx, attempt, LotId(row.lot_id))
-    ended = update(attempts).where(attempts.c.id == attempt)
-    tx.connection.execute(ended.values(outcome=outcome.value, cause=cause, ended_at=now, **values))
+        book.put_back(tx, attempt.id, LotId(row.lot_id))
+    busy = max(min(now, row.lease_until) - attempt.started_at, timedelta(0)) // MICROSECOND
+    ended = update(attempts).where(attempts.c.id == attempt.id)
+    tx.connection.execute(ended.values(outcome=outcome.value, cause=cause, ended_at=now, busy_time=busy, **values))
 
 
 def keep(tx: Transaction, attempt: int, recording: Recording) -> None:

@@ -1,13 +1,14 @@
 """A file on its way in: written in small transactions that nobody sees, then held in one commit."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from bureau.costing import Estimate
 from bureau.errors import NotAllowedError, NotFoundError
 from bureau.ledger import closing, moves, rows, stops
 from bureau.ledger.ledger import Ledger, Transaction
@@ -21,12 +22,16 @@ LEVELS: Final = range(1, 4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedJob:
-    """What the bureau adds to a job of a file: its data key as wrapped, the profiles that it uses, what won't be done."""
+    """What the bureau adds to a job of a file: its data key as wrapped, the profiles that it uses, what won't be done.
+
+    estimate: what it will cost, where somebody has told that.
+    """
 
     mode: Mode
     wrapped_data_key: bytes = field(repr=False)
     profiles: tuple[ProfilePin, ...]
     remarks: tuple[str, ...] = ()
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +137,7 @@ def _insert_job(tx: Transaction, batch: int, position: int, header: JobHeader, e
         mode=extra.mode.value,
         wrapped_data_key=extra.wrapped_data_key,
         remarks=list(extra.remarks),
+        estimate=None if extra.estimate is None else asdict(extra.estimate),
     )
     for pin in dict.fromkeys(extra.profiles):
         wanted = select(profiles.c.id).where(profiles.c.digest == pin.digest)

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, Select, case, func, select
 
 from bureau import scheduling
+from bureau.costing import Estimate
 from bureau.errors import NotFoundError
 from bureau.ledger import encoders, queue, rows
 from bureau.ledger.closing import Balance, balance
@@ -39,8 +40,8 @@ class JobView:
     """One job; *due* is the earliest of its lots, *waits* says why cards that are ready aren't made.
 
     *asked* is the priority that its issuer asked for, *late* whether a lot's work doesn't fit before its date any more,
-    *hold* who stopped it, *stops* who or what stopped lots of it, by their numbers from 1,
-    *stock_changes* how often an encoder changed its stock for it.
+    *hold* who stopped it, *stops* who or what stopped lots of it, by their numbers from 1, *stock_changes* how often an
+    encoder changed its stock for it, *estimate* what it was expected to cost, None where nobody asked.
     """
 
     number: JobId
@@ -60,6 +61,7 @@ class JobView:
     hold: Hold | None
     stops: Mapping[int, Hold]
     stock_changes: int
+    estimate: Estimate | None
     records: int
     counts: Mapping[CardState, int]
     waits: tuple[str, ...]
@@ -210,6 +212,7 @@ def _job_view(
         hold=rows.hold(row),
         stops={lot.position + 1: stop for lot in lots_of_it if (stop := rows.stop(lot))},
         stock_changes=row.stock_changes,
+        estimate=Estimate(**row.estimate) if row.estimate else None,
         records=sum(lot.record_count for lot in lots_of_it),
         counts=counts,
         waits=tuple(waits),

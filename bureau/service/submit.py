@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bureau.containers import Defaults, RefusedError, Submission
 from bureau.containers.submission import examine, records
+from bureau.costing import Estimate, Past, estimate
 from bureau.errors import BureauError, UnavailableError
-from bureau.ledger import submissions
+from bureau.ledger import costs, encoders, submissions
 from bureau.ledger.closing import CHUNK
 from bureau.ledger.submissions import SealedRecord, SubmittedBatch, SubmittedJob
 from bureau.models import JobHeader, JobId
@@ -95,13 +96,13 @@ def _take(
 ) -> tuple[JobId, ...]:
     """Write a file that was found right into the ledger."""
     keys: dict[tuple[int, int], DataKey] = {}
-    requests = []
+    requests, tell = [], _Estimates(plant)
     for place, batch in enumerate(found.batches):
         jobs = []
         for at, job in enumerate(batch.jobs):
             keys[place, at], wrapped = plant.keystore.new_data_key()
             mode = _mode(plant, job, found.keys.get((place, at), frozenset()), production=production)
-            jobs.append(_job(shelf, job, found, wrapped, mode))
+            jobs.append(_job(shelf, job, found, wrapped, mode, tell.of(job)))
         requests.append(SubmittedBatch(batch=batch, jobs=tuple(jobs)))
     incoming = submissions.begin(plant.ledger, file.name, found.sha256, requests, actor, plant.clock())
     written = 0
@@ -128,11 +129,31 @@ def _mode(plant: Plant, job: JobHeader, transports: frozenset[UniqueID], *, prod
     return modes.pop() if modes else Mode.PRODUCTION if production else Mode.TEST
 
 
-def _job(shelf: Shelf, job: JobHeader, found: Submission, wrapped: bytes, mode: Mode) -> SubmittedJob:
+class _Estimates:
+    """Tells what jobs of one file will cost."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._plant = plant
+        self._pasts: dict[tuple[UniqueID, ...], Past] = {}
+        with plant.ledger.read() as connection:
+            self._lines = encoders.lines(connection)
+
+    def of(self, job: JobHeader) -> Estimate:
+        lots = [(lot.record_count, self._past(lot.profiles)) for lot in job.lots]
+        return estimate(lots, [lot.stock for lot in job.lots], self._lines)
+
+    def _past(self, profiles: tuple[UniqueID, ...]) -> Past:
+        if profiles not in self._pasts:
+            with self._plant.ledger.read() as connection:
+                self._pasts[profiles] = costs.past(connection, profiles)
+        return self._pasts[profiles]
+
+
+def _job(shelf: Shelf, job: JobHeader, found: Submission, wrapped: bytes, mode: Mode, expected: Estimate) -> SubmittedJob:
     cards = dict.fromkeys(card for lot in job.lots for card in lot.profiles)
     pins = dict.fromkeys(pin for card in cards for pin in shelf.needed(card))
     remarks = tuple(f"{name}: not done here ({counted(cards, 'card')})" for name, cards in found.not_done.items())
-    return SubmittedJob(mode=mode, wrapped_data_key=wrapped, profiles=tuple(pins), remarks=remarks)
+    return SubmittedJob(mode=mode, wrapped_data_key=wrapped, profiles=tuple(pins), remarks=remarks, estimate=expected)
 
 
 def _sealed(file: Path, found: Submission, keys: dict[tuple[int, int], DataKey]) -> Iterator[SealedRecord]:

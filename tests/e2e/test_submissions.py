@@ -1,6 +1,8 @@
 """Files on their way in: whose keys they name, and what is left of them when they are refused late."""
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from bureau.containers import RefusedError
 from bureau.ledger import schema, views
 from bureau.service import register, submit
 from hardware.keystores import Algorithm, KeyId, Mode, Purpose
-from tests.e2e.bureaus import ACTOR, Bureau
+from tests.e2e.batches import standard_job
+from tests.e2e.bureaus import ACTOR, Bureau, Station
 from tests.e2e.expected import PAYMENT
+from tests.typed import Typed
 
 NATIVE = PAYMENT.with_name("native-static-batch.xml")
 PRODUCTION_KEY = KeyId("2B0601040181FD5963A1")
@@ -81,3 +85,23 @@ def test_a_submission_that_is_interrupted_leaves_nothing(bureau: Bureau) -> None
             None
         ] * 3
     assert len(bureau.submit(PAYMENT)) == 2
+
+
+def test_what_cards_took_is_what_cards_like_them_will_take(bureau: Bureau, typed: Typed, tmp_path: Path) -> None:
+    """Nothing is guessed of the first; the second is told from the first, plastic that the world has as spoiled included."""
+    bureau.equip(Station(name="sim1", seed=1, defects={1: "memory = 10"}))
+    first, second = standard_job(tmp_path / "first.xml", 3), standard_job(tmp_path / "second.xml", 5)
+    second.write_text(second.read_text().replace("2B0601040181FD5963E", "2B0601040181FD5964E"))
+    bureau.take(first)
+    bureau.run()
+    (told,) = json.loads(typed("job", "1", "--json")[1])
+    trays = Counter(plastic.tray for plastic in bureau.plastics())
+    assert (told["cost"]["good"], told["cost"]["spent"], told["cost"]["drawn"]) == (trays["good"], trays["reject"], 3)
+    assert told["cost"]["encoder_seconds"] > 0
+    assert told["estimate"] == {"encoder_seconds": None, "plastics": None, "stock_changes": 0, "like": 0}
+    assert "no card like these was made here yet; 0 stock changes" in typed("job", "1")[1]
+    bureau.take(second)
+    (told,) = json.loads(typed("job", "2", "--json")[1])
+    assert (told["estimate"]["plastics"], told["estimate"]["like"], told["estimate"]["stock_changes"]) == (5, 2, 0)
+    assert told["estimate"]["encoder_seconds"] > 0
+    assert "5 plastics, 0 stock changes, as 2 good cards like these took" in typed("job", "2")[1]
