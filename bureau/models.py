@@ -236,7 +236,10 @@ class JobHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One request of a file: a batch, a single card, or all ApplicationDataNotifications of the file together."""
+    """One request of a file: a batch, a single card, or all ApplicationDataNotifications of the file together.
+
+    user_data and context: what its issuer says for itself, the latter as names and values out of MessageContext.
+    """
 
     form: Form
     batch_id: str
@@ -245,6 +248,7 @@ class Batch:
     user_data: str | None
     namespace: str
     envelope: Envelope | None
+    context: tuple[tuple[str, str], ...] = ()
     jobs: tuple[JobHeader, ...]
 
 

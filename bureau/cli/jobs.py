@@ -146,6 +146,8 @@ def job_command(job: str, json_: bool) -> None:
             "asked_priority": view.asked,
             "stock_changes": view.stock_changes,
             **tell(view, taken[view.number]),
+            "user_data": view.user_data,
+            "context": view.context if json_ else [f"{name}={value}" for name, value in view.context],
             "form": view.form,
             "file": view.file,
             "mode": view.mode,

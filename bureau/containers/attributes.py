@@ -7,6 +7,8 @@ from datetime import UTC, datetime, time
 from typing import Final
 from zoneinfo import ZoneInfo
 
+LONGEST: Final = 1_000
+"""Characters of anything that an issuer says for itself."""
 EARLIEST: Final = 1900
 LATEST: Final = datetime(9998, 12, 31)
 
@@ -51,6 +53,7 @@ def _matches(pattern: str) -> Callable[[str], bool]:
 
 NAME: Final = Kind("a value that isn't empty", lambda value: bool(value.strip()))
 TEXT: Final = Kind("text", lambda _: True)
+SAYING: Final = Kind(f"at most {LONGEST} characters", lambda value: len(value) <= LONGEST)
 LEVEL: Final = Kind("1, 2 or 3", _matches("[123]"))
 COUNT: Final = Kind("a whole number", _matches("[0-9]{1,9}"))
 DATE: Final = Kind("a real date, YYYYMMDD or YYYYMMDDHHMMSS", is_date)
@@ -65,7 +68,7 @@ REQUIRED: Final[Mapping[str, Mapping[str, Kind]]] = {
     "ApplicationDataNotification": {"BatchID": NAME},
 }  # fmt: skip
 OPTIONAL: Final[Mapping[str, Mapping[str, Kind]]] = {
-    "BatchCardCustomization": {"UserData": TEXT},
+    "BatchCardCustomization": {"UserData": SAYING},
     "EnvironmentContainer": {
         "CommandInterpreterSupport": LEVEL, "CommandInterpreterType": TEXT, "CommandInterpreterVersion": TEXT,
     },

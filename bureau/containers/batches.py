@@ -62,6 +62,7 @@ def batch(draft: BatchDraft, lots: Mapping[tuple[int, int], Lot], defaults: Defa
         user_data=draft.attributes.get("UserData"),
         namespace=draft.dialect.namespace,
         envelope=draft.envelope,
+        context=draft.context,
         jobs=jobs,
     )
 

@@ -36,6 +36,8 @@ ELSEWHERE: Final = {
 
 Complain = Callable[[int, str, str], None]
 """Takes line, element and message."""
+Context = tuple[tuple[str, str], ...]
+"""The names and values of a message's MessageContext."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class BatchDraft:
     line: int
     dialect: Dialect
     envelope: Envelope | None
+    context: Context
     attributes: Mapping[str, str]
     container: str
     jobs: list[JobDraft] = field(default_factory=list)
@@ -123,11 +126,12 @@ class Frame:
         self._stack: list[_Node] = []
         self._skip = 0
         self._envelope: Envelope | None = None
+        self._context: Context = ()
         self._common: Common | None = None
         self._environment: Mapping[str, str] = {}
         self._environments = -1
         self._batch = -1
-        self._notifications: dict[tuple[str, Envelope | None], int] = {}
+        self._notifications: dict[tuple[str, Envelope | None, Context], int] = {}
         self._answered: dict[int, set[str]] = {}
         """The BatchIDs of each batch of notifications: one that comes back after another begins a batch of its own."""
 
@@ -197,7 +201,7 @@ class Frame:
         attributes = event.attributes
         match event.name:
             case "GPMessage":
-                self._envelope = None
+                self._envelope, self._context = None, ()
             case Form.BATCH:
                 self._begin(Form.BATCH, event.line, dialect, attributes, attributes.get("BatchID", ""))
                 self._environments = -1
@@ -218,10 +222,11 @@ class Frame:
     def _notify(self, event: Opened, dialect: Dialect) -> None:
         container = event.attributes.get("BatchID", "")
         self._common = None
-        place = self._notifications.get((dialect.namespace, self._envelope))
+        message = (dialect.namespace, self._envelope, self._context)
+        place = self._notifications.get(message)
         if place is None or (container != self.batches[place].container and container in self._answered[place]):
             self._begin(Form.NOTIFICATION, event.line, dialect, event.attributes, container)
-            self._notifications[dialect.namespace, self._envelope] = place = self._batch
+            self._notifications[message] = place = self._batch
             self._answered[place] = set()
         self._batch = place
         self.batches[place].container = container
@@ -231,9 +236,10 @@ class Frame:
         self._batch = len(self.batches)
         self.batches.append(
             BatchDraft(
-                form=form, line=line, dialect=dialect, envelope=self._envelope, attributes=attributes, container=container
+                form=form, line=line, dialect=dialect, envelope=self._envelope, context=self._context,
+                attributes=attributes, container=container,
             )
-        )
+        )  # fmt: skip
 
     def _close(self) -> None:
         if self._skip:
@@ -246,7 +252,7 @@ class Frame:
             if needed and name not in node.seen:
                 self._complain(node.line, node.name, f"holds no {name}")
         if node.name == "GPMessage":
-            self._envelope = None
+            self._envelope, self._context = None, ()
         if node.name == "DataContainerHeader":
             self._count(node.line)
 
@@ -264,7 +270,7 @@ class Frame:
             return
         match piece.name:
             case "GPHeader":
-                self._envelope = _envelope(piece.root)
+                self._envelope, self._context = _envelope(piece.root), _context(piece.root)
             case "CommonDataContainer":
                 self.batches[self._batch].jobs[-1].lots[-1].common = Common(piece.root, piece.line)
             case "ApplicationCommonData":
@@ -298,3 +304,8 @@ def _envelope(header: etree._Element) -> Envelope:
     names = ("TransactionID", "Source", "Destination", "MessageVersion")
     transaction, source, destination, version = (str(header.get(name, "")) for name in names)
     return Envelope(transaction_id=transaction, source=source, destination=destination, message_version=version)
+
+
+def _context(header: etree._Element) -> Context:
+    pairs = header.iterfind("{*}MessageContext/{*}Data")
+    return tuple((str(pair.get("DataElement", "")), str(pair.get("Value", ""))) for pair in pairs)

@@ -87,6 +87,7 @@ def frame(connection: Connection, batch: BatchId) -> BatchFrame:
         user_data=row.user_data,
         namespace=row.namespace,
         envelope=Envelope(**row.envelope) if row.envelope else None,
+        context=tuple((name, value) for name, value in row.context),
         jobs=tuple(_job_header(connection, job) for job in of_batch),
     )
     return BatchFrame(position=row.position, batch=whole, jobs=tuple(_job_frame(connection, job) for job in of_batch))

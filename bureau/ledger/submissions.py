@@ -104,6 +104,7 @@ def _insert_batch(tx: Transaction, file: int, position: int, batch: Batch) -> in
         issuer=batch.issuer,
         processing_entity=batch.processing_entity,
         user_data=batch.user_data,
+        context=[*batch.context],
         namespace=batch.namespace,
         envelope=None
         if envelope is None

@@ -41,7 +41,8 @@ class JobView:
 
     *asked* is the priority that its issuer asked for, *late* whether a lot's work doesn't fit before its date any more,
     *hold* who stopped it, *stops* who or what stopped lots of it, by their numbers from 1, *stock_changes* how often an
-    encoder changed its stock for it, *estimate* what it was expected to cost, None where nobody asked.
+    encoder changed its stock for it, *estimate* what it was expected to cost, None where nobody asked. *user_data* and
+    *context* are what its issuer said for itself.
     """
 
     number: JobId
@@ -49,6 +50,8 @@ class JobView:
     batch_id: str
     job_id: str
     issuer: str
+    user_data: str | None
+    context: tuple[tuple[str, str], ...]
     form: Form
     file: str
     state: JobState
@@ -132,8 +135,9 @@ def list_jobs(
     connection: Connection, numbers: Sequence[JobId] | None = None, *, now: datetime | None = None
 ) -> list[JobView]:
     """Return the jobs by number, all or those of *numbers*; late at *now*, or as far as a claim has found out."""
+    said = (batches.c.user_data, batches.c.context)
     wanted = (
-        select(jobs, batches.c.batch_id.label("name"), batches.c.issuer, batches.c.form, files.c.name.label("file"))
+        select(jobs, batches.c.batch_id.label("name"), batches.c.issuer, batches.c.form, *said, files.c.name.label("file"))
         .join(batches, jobs.c.batch_id == batches.c.id)
         .join(files, batches.c.file_id == files.c.id)
         .where(jobs.c.state != JobState.INCOMING.value)
@@ -200,6 +204,8 @@ def _job_view(
         batch_id=row.name,
         job_id=row.job_id,
         issuer=row.issuer,
+        user_data=row.user_data,
+        context=tuple((name, value) for name, value in row.context),
         form=Form(row.form),
         file=row.file,
         state=JobState(row.state),

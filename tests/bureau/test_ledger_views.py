@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bureau.errors import NotAllowedError, NotFoundError
-from bureau.ledger import claims, closing, encoders, floor, profiles, results, submissions, views
+from bureau.ledger import auditing, claims, closing, encoders, floor, profiles, results, submissions, views
 from bureau.ledger.ledger import Ledger
 from bureau.models import (
     AttemptOutcome,
@@ -70,6 +70,20 @@ def _jobs(ledger: Ledger) -> list[views.JobView]:
 def _find(ledger: Ledger, named: str) -> tuple[JobId, ...]:
     with ledger.read() as connection:
         return views.find_jobs(connection, named)
+
+
+def test_a_job_shows_what_its_issuer_said_and_the_log_doesnt(ledger: Ledger) -> None:
+    """User data, and criteria in their order; nobody knows what an issuer writes there, so the audit log keeps quiet."""
+    said = (("COST", "4711"), ("", "zum Mittag, bitte: \N{ALARM CLOCK}"))
+    whole = replace(batch("A", job("1", lot(1))), user_data="PO-4711", context=said)
+    incoming = begin(ledger, whole)
+    submissions.add_cards(ledger, incoming, records(whole), NOW)
+    submissions.finish(ledger, incoming, NOW)
+    (shown,) = _jobs(ledger)
+    assert (shown.user_data, shown.context) == ("PO-4711", said)
+    with ledger.read() as connection:
+        assert results.frame(connection, BatchId(1)).batch == whole
+        assert "4711" not in str(list(auditing.entries(connection)))
 
 
 def test_a_job_shows_where_its_cards_stand(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from bureau.ledger import encoders
 from bureau.models import EncoderId
 from bureau.service.plant import Plant
 from config import settings
-from tests.cli.conftest import Bureau
+from tests.cli.conftest import DEMO, Bureau
 from tests.cli.test_commands import NATIVE, PAYMENT
 
 
@@ -118,6 +118,19 @@ def test_a_priority_is_set_beside_the_one_asked_for(floor: Bureau) -> None:
     assert (shown["priority"], shown["asked_priority"], shown["stock_changes"]) == (1, 3, 0)
     assert "  next on sim3" in floor("why", "1").out.splitlines()
     assert 'JobPriorityLevel="3"' in _interim(floor)
+
+
+def test_a_job_shows_its_issuers_criteria(founded: Bureau, tmp_path: Path) -> None:
+    """In words, and as pairs for programs; what would move a cursor is shown as what it is."""
+    text = (DEMO / "payment-batch.xml").read_text()
+    pairs = '<Data DataElement="COST" Value="4711"/><Data DataElement="NOTE" Value="by &#x202E;noon"/>'
+    file = tmp_path / "file.xml"
+    whole = f'MessageVersion="2.0.1"><MessageContext>{pairs}</MessageContext></GPHeader>'
+    file.write_text(text.replace('MessageVersion="2.0.1"/>', whole))
+    assert founded("submit", str(file)).status == 0
+    (shown,) = json.loads(founded("job", "1", "--json").out)
+    assert (shown["user_data"], shown["context"]) == ("PO-4711", [["COST", "4711"], ["NOTE", "by \u202enoon"]])
+    assert "COST=4711, NOTE=by \\x202enoon" in founded("job", "1").out
 
 
 def _interim(floor: Bureau) -> str:

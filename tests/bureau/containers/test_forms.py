@@ -216,6 +216,25 @@ def test_a_vendors_wrapper_may_stand_around_any_form(tmp_path: Path, sample: Pat
     assert orders(path) == orders(sample)
 
 
+def test_what_the_issuer_says_for_itself_is_kept(tmp_path: Path) -> None:
+    """As names and values, in order, also where one says nothing; the next request of the file hasn't said it."""
+    pairs = '<Data DataElement="COST" Value="4711"/><Data Value="by noon"/><Data DataElement="COST" Value="&#252;"/>'
+    context = f"<MessageContext>{pairs}</MessageContext><MessageContext><Data DataElement='LAST'/></MessageContext>"
+    before, after = 'MessageVersion="2.0.1"/>', 'MessageVersion="2.0.1">'
+    file = spoiled(tmp_path, PAYMENT, (before, f"{after}{context}</GPHeader>"))
+    parts = [each.read_text(encoding="utf-8").partition("?>")[2] for each in (file, SINGLE)]
+    file.write_text(f"<All>{''.join(parts)}</All>", encoding="utf-8")
+    batch, other = check(file).batches
+    assert other.context == ()
+    assert batch.user_data == "PO-4711"
+    assert batch.context == (("COST", "4711"), ("", "by noon"), ("COST", "ü"), ("LAST", ""))
+    assert check(PAYMENT).batches[0].context == ()
+    pair = f'<Data Value="{"x" * 1000}"/>'
+    longest = f"{after}<MessageContext>{pair * 100}</MessageContext></GPHeader>"
+    (batch,) = check(spoiled(tmp_path, PAYMENT, (before, longest))).batches
+    assert batch.context == (("", "x" * 1000),) * 100
+
+
 def test_the_envelope_may_be_absent(tmp_path: Path) -> None:
     """A bare BatchCardCustomization is a batch without a way to address its answer."""
     text = PAYMENT.read_text(encoding="utf-8")

@@ -89,6 +89,15 @@ IN_RECORD = [
     ("no key element", OPTIONAL_KEY, "<p:Wrapping/>", 10, "Wrapping", "TransportKey", True),
 ]  # fmt: skip
 
+
+HEADER_ENDS = 'MessageVersion="2.0.1"/>'
+
+
+def context(pairs: str) -> str:
+    """Return a message's criteria and the end of its header."""
+    return f'MessageVersion="2.0.1"><MessageContext>{pairs}</MessageContext></GPHeader>'
+
+
 IN_FRAME = [
     ("batch id missing", ' BatchID="B2026-001"', "", 3, "BatchCardCustomization/@BatchID", "is missing"),
     ("batch id empty", 'BatchID="B2026-001"', 'BatchID=""', 3, "BatchCardCustomization/@BatchID", "isn't empty"),
@@ -120,6 +129,12 @@ IN_FRAME = [
     ("key body", "<GPBody>", '<GPBody><KeyExchange UniqueID="00"/>', 3, "KeyExchange", "bureau keys import"),
     ("another request", "<GPBody>", "<GPBody><ApplicationDataRequest/>", 3, "ApplicationDataRequest", "doesn't ask"),
     ("foreign namespace inside", "<JobContainer ", '<x:Job xmlns:x="urn:x"/><JobContainer ', 4, "Job", "urn:x"),
+    ("long user data", '"PO-4711"', f'"{"x" * 1001}"', 3, "BatchCardCustomization/@UserData", "at most 1000 characters"),
+    ("no criteria", HEADER_ENDS, context(""), 2, "MessageContext", "Missing child"),
+    ("many criteria", HEADER_ENDS, context("<Data/>" * 101), 2, "MessageContext", "holds 101 pairs; at most 100"),
+    ("long criterion", HEADER_ENDS, context(f'<Data Value="{"x" * 1001}"/>'), 2, "Data/@Value", "1001 characters; at most"),
+    ("long name", HEADER_ENDS, context(f'<Data DataElement="{"x" * 1001}"/>'), 2, "Data/@DataElement", "at most 1000"),
+    ("criterion of text", HEADER_ENDS, context("<Data>4711</Data>"), 2, "Data", "content"),
     ("empty container", "<JobContainer JobID", "<EnvironmentX/><JobContainer JobID", 4, "EnvironmentX", "isn't expected"),
 ]  # fmt: skip
 
