@@ -123,6 +123,13 @@ class RequestState(StrEnum):
     EXPIRED = "expired"
 
 
+class Reissue(StrEnum):
+    """Whether a job may make cards a second time that it was submitted to make again."""
+
+    ASKED = "asked"
+    APPROVED = "approved"
+
+
 class StockMove(StrEnum):
     """How plastic moves: from outside into the vault, from there onto an encoder, and back."""
 

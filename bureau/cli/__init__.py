@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "up": "bureau.cli.up",
     "submit": "bureau.cli.jobs",
     "release": "bureau.cli.jobs",
+    "reissue": "bureau.cli.reissues",
     "priority": "bureau.cli.jobs",
     "jobs": "bureau.cli.jobs",
     "job": "bureau.cli.jobs",

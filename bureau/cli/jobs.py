@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
-from bureau.cli import acting, costs, people, session
+from bureau.cli import acting, costs, people, reissues, session
 from bureau.cli.output import Row, as_json, details, listing, note, progress, say
 from bureau.ledger import stops, views
 from bureau.ledger.costs import cost
 from bureau.ledger.ledger import Ledger
+from bureau.ledger.reissues import links
 from bureau.ledger.views import AttemptView, CardView, JobView, LotView
 from bureau.models import CardState, JobId, LotId
 from bureau.reasons import held
 from bureau.service import operate, report
 from bureau.service.people import Action
 from bureau.service.plant import Plant
-from bureau.service.submit import submit
+from bureau.service.submit import Again, submit
 from bureau.wording import counted
 
 lot_option = click.option(
@@ -29,19 +30,24 @@ lot_option = click.option(
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--issuer", help="Whose cards these are, where the file doesn't say (a bare CardCustomization, for one).")
 @click.option("--production", is_flag=True, help="The mode of jobs that name no key; otherwise the keys decide.")
+@click.option("--reissue", is_flag=True, help="Also take cards that were made before; somebody else approves it.")
+@click.option("--reason", help="Why they are made again; the audit log keeps it.")
 @acting.acting
-def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool) -> None:
+def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool, reissue: bool, reason: str | None) -> None:
     """Check issuers' FILES and take them in.
 
     Their jobs are held until released.
 
     A file with an error is refused whole, with every error it has, and nothing of it is kept.
     """
+    if reissue != (reason is not None):
+        raise click.UsageError("--reissue and --reason go together")
     plant = session.plant()
-    actor = acting.actor(plant, Action.SUBMIT)
+    again = None if reason is None else Again(person=acting.person(plant), reason=reason)
+    actor = again.person.actor if again else acting.actor(plant, Action.SUBMIT)
     for file in files:
         with progress() as show:
-            jobs, found = submit(plant, file, issuer=issuer, production=production, actor=actor, progress=show)
+            jobs, found = submit(plant, file, issuer=issuer, production=production, actor=actor, progress=show, again=again)
         for warning in found.warnings:
             note(f"warning: line {warning.line}, record {warning.record}: {warning.element}: {warning.message}")
         for name, cards in found.not_done.items():
@@ -49,6 +55,7 @@ def submit_command(files: tuple[Path, ...], issuer: str | None, production: bool
         numbers = ", ".join(map(str, jobs))
         taken = f"{file.name}: {counted(found.records, 'card')} in job {numbers}, held"
         say(f"{taken}. Next: bureau release {' '.join(map(str, jobs))}")
+        people.tell_reissue(plant, jobs)
 
 
 @click.command("release")
@@ -139,13 +146,15 @@ def job_command(job: str, json_: bool) -> None:
         found = views.list_jobs(connection, views.find_jobs(connection, job), now=plant.clock())
         lots = {view.number: [_lot(lot, zone) for lot in views.list_lots(connection, view.number)] for view in found}
         taken = {view.number: cost(connection, view.number) for view in found}
-    tell = costs.for_programs if json_ else costs.in_words
+        linked = {view.number: links(connection, view.number) for view in found}
+    tell, tie = (costs.for_programs, reissues.for_programs) if json_ else (costs.in_words, reissues.in_words)
     rows = [
         {
             **_row(view, zone),
             "asked_priority": view.asked,
             "stock_changes": view.stock_changes,
             **tell(view, taken[view.number]),
+            **tie(view.reissue, *linked[view.number]),
             "user_data": view.user_data,
             "context": view.context if json_ else [f"{name}={value}" for name, value in view.context],
             "form": view.form,
@@ -247,6 +256,8 @@ def _card(view: CardView, plastics: Sequence[AttemptView]) -> Row:
         ],
         "sampled": [_called(plastic) for plastic in plastics if plastic.sampled],
         "held": view.held,
+        "reissue_of": view.reissue_of,
+        "remade_as": view.remade_as,
     }
 
 

@@ -1,13 +1,15 @@
 """Commands about people: their accounts, and what takes two of them."""
 
+from collections.abc import Sequence
+
 import click
 
 from bureau.cli import acting, session
 from bureau.cli.output import as_json, listing, note, say
 from bureau.errors import BureauError
-from bureau.ledger import accounts, requests
+from bureau.ledger import accounts, reissues, requests
 from bureau.ledger.requests import Request
-from bureau.models import BatchId, RequestId, Role
+from bureau.models import BatchId, JobId, RequestId, Role
 from bureau.service import decisions, operate, people, report
 from bureau.service.people import Action
 from bureau.service.plant import Plant
@@ -151,6 +153,14 @@ def tell(plant: Plant, request: Request) -> None:
     until = f"{request.expires_at.astimezone(plant.settings.plant):%Y-%m-%d %H:%M}"
     say(f"request {request.number}: {request.action} {decisions.about(request)}")
     say(f"somebody else approves it until {until}: bureau approve {request.number}")
+
+
+def tell_reissue(plant: Plant, jobs: Sequence[JobId]) -> None:
+    """Say which request has to be approved before *jobs* are released, if any."""
+    with plant.ledger.read() as connection:
+        numbers = {number for job in jobs if (number := reissues.request(connection, job, plant.clock()))}
+        for number in numbers:
+            tell(plant, requests.find(connection, number, plant.clock()))
 
 
 def answer(plant: Plant, closed: tuple[BatchId, ...]) -> None:

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import click
 
-from bureau.cli import acting, session
+from bureau.cli import acting, reissues, session
 from bureau.cli.output import as_json, listing, note, say
 from bureau.errors import BureauError
 from bureau.ledger import traces, views
@@ -52,7 +52,10 @@ def trace_command(card: str, attempt: int | None, file: Path | None) -> None:
         return
     record, plastic = kept.record, kept.attempt
     said = f"{plastic.outcome}" + (f": {plastic.cause}" if plastic.cause else "")
-    say(f"card {record.card} (CRN {record.crn}), attempt {kept.number} on {plastic.encoder}#{plastic.position}, {said}")
+    with plant.ledger.read() as connection:
+        linked = reissues.link(views.one_card(connection, record.card))
+    named = f"card {record.card} ({', '.join(filter(None, (f'CRN {record.crn}', linked)))})"
+    say(f"{named}, attempt {kept.number} on {plastic.encoder}#{plastic.position}, {said}")
     for line in words.lines(found):
         click.echo(line)
     say(f"in all: {speed(found)}")

@@ -35,8 +35,8 @@ class Known(Protocol):
     def key(self, id: UniqueID) -> KeyInfo | None:  # noqa: A002
         """Return what may be shown of a registered key."""
 
-    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
-        """Say where those of *crns* (at most 500) are that *issuer* has used and that aren't withdrawn ("job 7")."""
+    def crns_refused(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
+        """Say why those of *crns* (at most 500) can't be taken that *issuer* has used before."""
 
     def file_known(self, sha256: str) -> str | None:
         """Say as what ("job 7") the same file was accepted."""

@@ -37,10 +37,8 @@ class References:
         waiting, self._open[issuer] = self._open[issuer], {}
         if not waiting:
             return
-        for crn, where in self._known.crns_in_use(issuer, tuple(waiting)).items():
-            record, line = waiting[crn]
-            text = f"is already in use for issuer {issuer}, in {where}: leave the card out or give it a CRN of its own"
-            self._say(crn, record, line, text)
+        for crn, why in self._known.crns_refused(issuer, tuple(waiting)).items():
+            self._say(crn, *waiting[crn], why)
 
     def _say(self, crn: str, record: int, line: int, message: str) -> None:
         self._problems.add(Problem(line=line, record=record, crn=crn, element="CRN/@Number", message=message))

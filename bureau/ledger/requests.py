@@ -38,6 +38,12 @@ def list_requests(connection: Connection, now: datetime) -> list[Request]:
     return [_request(row, now) for row in connection.execute(select(requests).order_by(requests.c.id))]
 
 
+def open_for(connection: Connection, action: str, now: datetime) -> list[Request]:
+    """Return the requests for *action* that somebody can still decide at *now*, the oldest first."""
+    still = (requests.c.action == action) & (requests.c.state == RequestState.OPEN.value) & (requests.c.expires_at > now)
+    return [_request(row, now) for row in connection.execute(select(requests).where(still).order_by(requests.c.id))]
+
+
 def find(connection: Connection, number: RequestId, now: datetime) -> Request:
     """Return a request as list_requests() shows it; raises NotFoundError."""
     row = connection.execute(select(requests).where(requests.c.id == number)).one_or_none()

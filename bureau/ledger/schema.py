@@ -212,6 +212,8 @@ Index(
     sqlite_where=cards.c.state != CardState.WITHDRAWN.value,
     postgresql_where=cards.c.state != CardState.WITHDRAWN.value,
 )
+_again = cards.c.reissue_of.is_not(None)
+Index("ix_cards_reissue_of", cards.c.reissue_of, sqlite_where=_again, postgresql_where=_again)
 _leased = cards.c.lease_until.is_not(None)
 Index("ix_cards_lease", cards.c.lease_until, sqlite_where=_leased, postgresql_where=_leased)
 

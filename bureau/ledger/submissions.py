@@ -1,6 +1,6 @@
 """A file on its way in: written in small transactions that nobody sees, then held in one commit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,10 +10,11 @@ from sqlalchemy.exc import IntegrityError
 
 from bureau.costing import Estimate
 from bureau.errors import NotAllowedError, NotFoundError
-from bureau.ledger import closing, moves, rows, stops
+from bureau.ledger import closing, moves, reissues, rows, stops
 from bureau.ledger.ledger import Ledger, Transaction
+from bureau.ledger.reissues import Earlier
 from bureau.ledger.schema import batches, cards, files, job_profiles, jobs, lots, profiles
-from bureau.models import Batch, CardState, FileId, JobHeader, JobId, JobState, LotHeader, LotId, ProfilePin
+from bureau.models import Batch, CardState, FileId, JobHeader, JobId, JobState, LotHeader, LotId, ProfilePin, Reissue
 from hardware.keystores import Mode
 
 LEVELS: Final = range(1, 4)
@@ -64,10 +65,23 @@ class Incoming:
     jobs: dict[tuple[int, int], JobId]
     lots: dict[tuple[int, int, int], LotId]
     issuers: tuple[str, ...]
+    reissue: bool
 
 
-def begin(ledger: Ledger, name: str, sha256: str, requests: Sequence[SubmittedBatch], actor: str, now: datetime) -> Incoming:
-    """Write down the frame of a file, incoming; raises NotAllowedError for a file that is known or on its way."""
+def begin(
+    ledger: Ledger,
+    name: str,
+    sha256: str,
+    requests: Sequence[SubmittedBatch],
+    actor: str,
+    now: datetime,
+    *,
+    reissue: bool = False,
+) -> Incoming:
+    """Write down the frame of a file, incoming; raises NotAllowedError for a file that is known or on its way.
+
+    reissue: whether its records may have been made before.
+    """
     with ledger.write(actor, now) as tx:
         known = tx.connection.execute(select(files.c.accepted_at).where(files.c.sha256 == sha256)).one_or_none()
         if known is not None and known.accepted_at is None:
@@ -75,7 +89,8 @@ def begin(ledger: Ledger, name: str, sha256: str, requests: Sequence[SubmittedBa
         if known is not None:
             raise NotAllowedError(f"{name} was submitted before", "See `bureau jobs`.")
         file = _insert(tx, files, name=name, sha256=sha256, submitted_by=actor, submitted_at=now, touched_at=now)
-        incoming = Incoming(FileId(file), actor, {}, {}, tuple(request.batch.issuer for request in requests))
+        issuers = tuple(request.batch.issuer for request in requests)
+        incoming = Incoming(FileId(file), actor, {}, {}, issuers, reissue)
         for position, request in enumerate(requests):
             batch = _insert_batch(tx, file, position, request.batch)
             for job, (header, extra) in enumerate(zip(request.batch.jobs, request.jobs, strict=True)):
@@ -170,7 +185,10 @@ def _insert_lot(tx: Transaction, job: int, position: int, lot: LotHeader) -> int
 
 
 def add_cards(ledger: Ledger, incoming: Incoming, records: Sequence[SealedRecord], now: datetime) -> None:
-    """Write at most 1,000 records in one transaction; raises NotAllowedError for a CRN that its issuer used already."""
+    """Write at most 1,000 records in one transaction; raises NotAllowedError for a CRN that its issuer used already.
+
+    Where they may have been made before, for one whose earlier card isn't done with.
+    """
     if len(records) > closing.CHUNK:
         raise ValueError(f"{len(records)} records are too many for one transaction")
     if not records:
@@ -178,14 +196,26 @@ def add_cards(ledger: Ledger, incoming: Incoming, records: Sequence[SealedRecord
     with ledger.write(incoming.actor, now, alone=False) as tx:
         _touch(tx, incoming, now)
         try:
-            tx.connection.execute(insert(cards), [_card(incoming, record) for record in records])
+            tx.connection.execute(insert(cards), _cards(tx, incoming, records))
         except IntegrityError as error:
             raise NotAllowedError(f"a CRN of {records[0].crn} .. {records[-1].crn} is in use by its issuer") from error
         tx.record("add records", f"file {incoming.file}", records=len(records))
 
 
-def _card(incoming: Incoming, record: SealedRecord) -> dict[str, object]:
+def _cards(tx: Transaction, incoming: Incoming, records: Sequence[SealedRecord]) -> list[dict[str, object]]:
+    before: dict[str, dict[str, Earlier]] = {}
+    for issuer in set(incoming.issuers) if incoming.reissue else ():
+        crns = (record.crn for record in records if incoming.issuers[record.batch] == issuer)
+        before[issuer] = reissues.earlier(tx.connection, issuer, crns)
+    return [_card(incoming, record, before.get(incoming.issuers[record.batch], {}).get(record.crn)) for record in records]
+
+
+def _card(incoming: Incoming, record: SealedRecord, before: Earlier | None) -> dict[str, object]:
+    if before is not None and not before.is_made:
+        raise NotAllowedError(f"CRN {record.crn}: card {before.card} is still being made")
     return {
+        "issue": before.issue + 1 if before else 0,
+        "reissue_of": before.card if before else None,
         "lot_id": incoming.lots[record.batch, record.job, record.lot],
         "job_id": incoming.jobs[record.batch, record.job],
         "position": record.position,
@@ -203,8 +233,13 @@ def _touch(tx: Transaction, incoming: Incoming, now: datetime) -> None:
         raise NotFoundError("the file isn't on its way in any more", "Submit it again.")
 
 
-def finish(ledger: Ledger, incoming: Incoming, now: datetime) -> tuple[JobId, ...]:
-    """Make the file's jobs held; raises NotAllowedError when a lot doesn't hold as many records as it says."""
+def finish(
+    ledger: Ledger, incoming: Incoming, now: datetime, ask: Callable[[Transaction, Sequence[JobId]], object] | None = None
+) -> tuple[JobId, ...]:
+    """Make the file's jobs held; raises NotAllowedError when a lot doesn't hold as many records as it says.
+
+    ask: asks in the same transaction for somebody else's approval of those that make cards a second time.
+    """
     with ledger.write(incoming.actor, now) as tx:
         _touch(tx, incoming, now)
         found = func.count(cards.c.id)
@@ -220,6 +255,10 @@ def finish(ledger: Ledger, incoming: Incoming, now: datetime) -> tuple[JobId, ..
         mine = jobs.c.id.in_(incoming.jobs.values())
         held = {"state": JobState.HELD.value, "held_by": tx.actor, "held_at": now, "held_reason": "not released yet"}
         tx.connection.execute(update(jobs).where(mine).values(held))
+        if incoming.reissue and (again := [*reissues.remade(tx.connection, [*incoming.jobs.values()])]):
+            tx.connection.execute(update(jobs).where(jobs.c.id.in_(again)).values(reissue=Reissue.ASKED.value))
+            if ask is not None:
+                ask(tx, again)
         tx.connection.execute(update(files).where(files.c.id == incoming.file).values(accepted_at=now))
         tx.record("accept", f"file {incoming.file}", jobs=",".join(str(job) for job in incoming.jobs.values()))
     return tuple(incoming.jobs.values())
@@ -246,22 +285,11 @@ def jobs_of_file(ledger: Ledger, sha256: str) -> tuple[JobId, ...] | None:
         return tuple(JobId(row.id) for row in connection.execute(known)) or None
 
 
-def crns_in_use(ledger: Ledger, issuer: str, crns: Iterable[str]) -> dict[str, JobId]:
-    """Return the jobs of those of *crns* that the issuer has used before in a record that isn't withdrawn."""
-    wanted, used = list(crns), dict[str, JobId]()
-    alive = (cards.c.issuer == issuer) & (cards.c.state != CardState.WITHDRAWN.value)
-    with ledger.read() as connection:
-        for start in range(0, len(wanted), closing.CHUNK):
-            some = alive & cards.c.crn.in_(wanted[start : start + closing.CHUNK])
-            found = connection.execute(select(cards.c.crn, cards.c.job_id).where(some))
-            used.update({row.crn: JobId(row.job_id) for row in found})
-    return used
-
-
 def release(ledger: Ledger, job: JobId, actor: str, now: datetime, *, first_article: bool = False) -> None:
     """Let encoders take the cards of a held *job*; raises NotFoundError, NotAllowedError.
 
-    first_article: whether a person must approve the first good card of each lot before another is made.
+    What makes cards a second time needs somebody else's approval first. first_article: whether a person must approve the
+    first good card of each lot before another is made.
     """
     with ledger.write(actor, now) as tx:
         state = _state(tx, job)
@@ -269,6 +297,7 @@ def release(ledger: Ledger, job: JobId, actor: str, now: datetime, *, first_arti
             held = stops.stopped(tx.connection, job)
             remedy = " ".join(f"Lot {number} of it is held: `bureau release {job} --lot {number}`." for number in held)
             raise NotAllowedError(f"job {job} is {state} already", remedy)
+        reissues.refuse_unapproved(tx.connection, job, now)
         done = {"state": JobState.RELEASED.value, "released_at": now, "held_by": None, "held_at": None, "held_reason": None}
         if first_article:
             _refuse_begun(tx, job)

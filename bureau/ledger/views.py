@@ -29,6 +29,7 @@ from bureau.models import (
     JobId,
     JobState,
     LotId,
+    Reissue,
 )
 from bureau.scheduling import Machine, OpenLot
 from hardware.keystores import Mode
@@ -42,7 +43,7 @@ class JobView:
     *asked* is the priority that its issuer asked for, *late* whether a lot's work doesn't fit before its date any more,
     *hold* who stopped it, *stops* who or what stopped lots of it, by their numbers from 1, *stock_changes* how often an
     encoder changed its stock for it, *estimate* what it was expected to cost, None where nobody asked. *user_data* and
-    *context* are what its issuer said for itself.
+    *context* are what its issuer said for itself; *reissue* is whether it may make the cards that it makes a second time.
     """
 
     number: JobId
@@ -69,6 +70,7 @@ class JobView:
     counts: Mapping[CardState, int]
     waits: tuple[str, ...]
     remarks: tuple[str, ...]
+    reissue: Reissue | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,10 @@ class LotView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardView:
-    """One record; *encoder* is the one that holds it, *held* says why it isn't claimed any more."""
+    """One record; *encoder* is the one that holds it, *held* says why it isn't claimed any more.
+
+    *reissue_of* is the card that was made for its CRN before, *remade_as* the newest that is made after it.
+    """
 
     card: CardId
     lot: LotId
@@ -99,6 +104,8 @@ class CardView:
     attempts: int
     returns: int
     held: str | None
+    reissue_of: CardId | None
+    remade_as: CardId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +230,7 @@ def _job_view(
         counts=counts,
         waits=tuple(waits),
         remarks=tuple(row.remarks),
+        reissue=Reissue(row.reissue) if row.reissue else None,
     )
 
 
@@ -246,13 +254,24 @@ def list_lots(connection: Connection, job: JobId) -> list[LotView]:
 
 def list_cards(connection: Connection, job: JobId, *, after: int = -1, limit: int = 1_000_000) -> list[CardView]:
     """Return at most *limit* cards of *job* in file order, those whose position is past *after*."""
+    some = _cards().where(cards.c.job_id == job, cards.c.position > after).order_by(cards.c.position).limit(limit)
+    return [_card_view(row) for row in connection.execute(some)]
+
+
+def one_card(connection: Connection, card: CardId) -> CardView:
+    """Return *card*, which find_card() has found."""
+    return _card_view(connection.execute(_cards().where(cards.c.id == card)).one())
+
+
+def _cards() -> Select[*tuple[object, ...]]:
     of_card = attempts.c.card_id == cards.c.id
     count = select(func.count()).where(of_card).scalar_subquery().label("attempts")
     newest = select(attempts.c.cause).where(of_card).order_by(attempts.c.id.desc()).limit(1)
+    again = cards.alias()
+    remade = select(func.max(again.c.id)).where(again.c.reissue_of == cards.c.id, again.c.state != CardState.WITHDRAWN.value)
     columns = [column for column in cards.c if column.name != "sealed"]
-    wanted = select(*columns, count, newest.scalar_subquery().label("cause"))
-    some = wanted.where(cards.c.job_id == job, cards.c.position > after).order_by(cards.c.position).limit(limit)
-    return [_card_view(row) for row in connection.execute(some)]
+    later = remade.scalar_subquery().label("remade_as")
+    return select(*columns, count, newest.scalar_subquery().label("cause"), later)
 
 
 def _card_view(row: AnyRow) -> CardView:
@@ -268,6 +287,8 @@ def _card_view(row: AnyRow) -> CardView:
         attempts=row.attempts,
         returns=row.returns,
         held=f"came back {row.returns} times unwritten: {row.fault or row.cause}" if unwritten else None,
+        reissue_of=None if row.reissue_of is None else CardId(row.reissue_of),
+        remade_as=None if row.remade_as is None else CardId(row.remade_as),
     )
 
 
@@ -317,12 +338,17 @@ def find_jobs(connection: Connection, named: str) -> tuple[JobId, ...]:
 
 def find_card(connection: Connection, named: str) -> CardId:
     """Return the card that a person means by its CRN or else its number; raises NotFoundError, also where several fit."""
-    found = connection.execute(select(cards.c.id, cards.c.issuer).where(cards.c.crn == named).order_by(cards.c.id)).all()
+    wanted = select(cards.c.id, cards.c.issuer, cards.c.state, cards.c.reissue_of).order_by(cards.c.id)
+    found = connection.execute(wanted.where(cards.c.crn == named)).all()
     if not found and named.isascii() and named.isdigit() and named[0] != "0" and len(named) < 19:
-        found = connection.execute(select(cards.c.id, cards.c.issuer).where(cards.c.id == int(named))).all()
+        found = connection.execute(wanted.where(cards.c.id == int(named))).all()
     if len(found) == 1:
         return CardId(found[0].id)
     if found:
-        several = ", ".join(f"{row.id} ({row.issuer})" for row in found)
+        several = ", ".join(f"{row.id} ({row.issuer}, {row.state}{_after(row)})" for row in found)
         raise NotFoundError(f"CRN {named} stands for several cards", f"Take one by its number: {several}.")
     raise NotFoundError(f"there is no card {named}", "See `bureau cards JOB`.")
+
+
+def _after(row: AnyRow) -> str:
+    return f", reissue of {row.reissue_of}" if row.reissue_of else ""

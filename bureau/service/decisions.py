@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bureau.errors import BureauError, NotAllowedError
-from bureau.ledger import decisions, requests
+from bureau.ledger import decisions, reissues, requests
 from bureau.ledger.ledger import Transaction
 from bureau.ledger.requests import Request
 from bureau.models import BatchId, CardId, JobId, RequestId
@@ -26,7 +26,7 @@ class TwoPeople:
     ask: Action
     approve: Action
     about: Callable[[Subject], str]
-    carry_out: Callable[[Transaction, Subject], tuple[BatchId, ...]]
+    carry_out: Callable[[Transaction, Request], tuple[BatchId, ...]]
 
 
 TWO_PEOPLE: Final[Mapping[str, TwoPeople]] = {
@@ -36,13 +36,19 @@ TWO_PEOPLE: Final[Mapping[str, TwoPeople]] = {
             ask=Action.WITHDRAW,
             approve=Action.APPROVE_WITHDRAW,
             about=decisions.about,
-            carry_out=decisions.withdraw,
+            carry_out=lambda tx, asked: decisions.withdraw(tx, asked.subject),
         ),
         TwoPeople(
             ask=Action.REQUEUE,
             approve=Action.APPROVE_REQUEUE,
             about=decisions.about,
-            carry_out=decisions.requeue,
+            carry_out=lambda tx, asked: decisions.requeue(tx, asked.subject),
+        ),
+        TwoPeople(
+            ask=Action.REISSUE,
+            approve=Action.APPROVE_REISSUE,
+            about=reissues.about,
+            carry_out=lambda tx, asked: reissues.approve(tx, asked.subject),
         ),
     )
 }
@@ -63,14 +69,26 @@ def ask_to_requeue(plant: Plant, cards: Sequence[CardId], reason: str, person: P
     return ask(plant, TWO_PEOPLE[Action.REQUEUE], dict(subject), reason, person)
 
 
+def ask_to_reissue(plant: Plant, jobs: Sequence[JobId], reason: str, person: Person) -> Request:
+    """Ask for what a submitted job makes a second time, where its request was declined or expired; raises BureauError."""
+    with plant.ledger.read() as connection:
+        subject = reissues.to_reissue(connection, jobs, plant.clock())
+    return ask(plant, TWO_PEOPLE[Action.REISSUE], subject, reason, person)
+
+
 def ask(plant: Plant, action: TwoPeople, subject: Subject, reason: str, person: Person) -> Request:
     """Ask for something that somebody else has to approve; raises BureauError."""
     person.allow(action.ask)
-    why, now = _said(reason), plant.clock()
-    with plant.ledger.write(person.actor, now) as tx:
-        wait, about = plant.settings.approval, action.about(subject)
-        number = requests.ask(tx, action.ask.value, subject, why, person.name, wait, about=about)
-        return requests.find(tx.connection, number, now)
+    why = said(reason)
+    with plant.ledger.write(person.actor, plant.clock()) as tx:
+        return ask_in(tx, plant, action, subject, why, person)
+
+
+def ask_in(tx: Transaction, plant: Plant, action: TwoPeople, subject: Subject, why: str, person: Person) -> Request:
+    """Ask as part of another change."""
+    wait, about = plant.settings.approval, action.about(subject)
+    number = requests.ask(tx, action.ask.value, subject, why, person.name, wait, about=about)
+    return requests.find(tx.connection, number, tx.at)
 
 
 def approve(plant: Plant, number: RequestId, person: Person) -> tuple[Request, tuple[BatchId, ...]]:
@@ -87,12 +105,12 @@ def approve(plant: Plant, number: RequestId, person: Person) -> tuple[Request, t
         action = _action(request)
         person.allow(action.approve)
         requests.done(tx, request, person.name)
-        return request, action.carry_out(tx, request.subject)
+        return request, action.carry_out(tx, request)
 
 
 def decline(plant: Plant, number: RequestId, reason: str, person: Person) -> Request:
     """Close a request without doing it, also one's own; raises NotFoundError, NotAllowedError."""
-    why, now = _said(reason), plant.clock()
+    why, now = said(reason), plant.clock()
     requests.expire(plant.ledger, now)
     with plant.ledger.write(person.actor, now) as tx:
         request = requests.find(tx.connection, number, now)
@@ -109,7 +127,7 @@ def about(request: Request) -> str:
 
 def scrap(plant: Plant, cards: Sequence[CardId], reason: str, actor: str) -> tuple[BatchId, ...]:
     """Give failed records up; returns the batches that closed by it: their trails are due. Raises BureauError."""
-    why = _said(reason)
+    why = said(reason)
     with plant.ledger.write(actor, plant.clock()) as tx:
         return decisions.scrap(tx, cards, why)
 
@@ -120,7 +138,8 @@ def _action(request: Request) -> TwoPeople:
     return TWO_PEOPLE[request.action]
 
 
-def _said(reason: str) -> str:
-    if not (said := reason.strip()):
+def said(reason: str) -> str:
+    """Return the *reason* of a decision; raises BureauError for none."""
+    if not (why := reason.strip()):
         raise BureauError("a decision needs its reason", "Say in --reason why; the audit log keeps it.")
-    return said
+    return why

@@ -40,10 +40,12 @@ class Action(StrEnum):
     REPLAY = "replay"
     WITHDRAW = "withdraw"
     REQUEUE = "requeue"
+    REISSUE = "reissue"
     SCRAP = "scrap"
     RESOLVE = "resolve"
     APPROVE_WITHDRAW = "approve withdraw"
     APPROVE_REQUEUE = "approve requeue"
+    APPROVE_REISSUE = "approve reissue"
     ACCOUNTS = "accounts"
     PROFILES = "profiles"
     KEYS = "keys"
@@ -63,6 +65,7 @@ _FLOOR: Final = frozenset(
         Action.REPLAY,
         Action.WITHDRAW,
         Action.REQUEUE,
+        Action.REISSUE,
     }
 )
 ROLES: Final[Mapping[Role, frozenset[Action]]] = {
@@ -74,6 +77,7 @@ ROLES: Final[Mapping[Role, frozenset[Action]]] = {
         Action.RESOLVE,
         Action.APPROVE_WITHDRAW,
         Action.APPROVE_REQUEUE,
+        Action.APPROVE_REISSUE,
         Action.ACCOUNTS,
         Action.PROFILES,
         Action.BACKUP,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count, islice
 from pathlib import Path
@@ -10,11 +11,15 @@ from bureau.containers import Defaults, RefusedError, Submission
 from bureau.containers.submission import examine, records
 from bureau.costing import Estimate, Past, estimate
 from bureau.errors import BureauError, UnavailableError
-from bureau.ledger import costs, encoders, submissions
+from bureau.ledger import costs, encoders, reissues, submissions
 from bureau.ledger.closing import CHUNK
+from bureau.ledger.ledger import Transaction
+from bureau.ledger.reissues import Earlier
 from bureau.ledger.submissions import SealedRecord, SubmittedBatch, SubmittedJob
 from bureau.models import JobHeader, JobId
+from bureau.service import decisions
 from bureau.service.catalog import Shelf
+from bureau.service.people import Action, Person
 from bureau.service.plant import Plant
 from bureau.service.seal import seal
 from bureau.wording import counted
@@ -33,8 +38,9 @@ ABANDONED = timedelta(hours=1)
 class _Known:
     """Answers what a file's checks ask, from the ledger, the key store and the card products."""
 
-    def __init__(self, plant: Plant, shelf: Shelf) -> None:
-        self._plant, self._shelf = plant, shelf
+    def __init__(self, plant: Plant, shelf: Shelf, *, reissue: bool) -> None:
+        self._plant, self._shelf, self._reissue = plant, shelf, reissue
+        self.made_before = 0
 
     def application(self, id: UniqueID) -> ApplicationProfile | None:  # noqa: A002
         return self._shelf.applications.get(id)
@@ -56,26 +62,55 @@ class _Known:
         except KeyStoreError:
             return None
 
-    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
-        found = submissions.crns_in_use(self._plant.ledger, issuer, crns)
-        return {crn: f"job {job}" for crn, job in found.items()}
+    def crns_refused(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
+        with self._plant.ledger.read() as connection:
+            found = reissues.earlier(connection, issuer, crns)
+        self.made_before += len(found)
+        taken = {crn: before for crn, before in found.items() if not (self._reissue and before.is_made)}
+        return {crn: _in_use(issuer, before) for crn, before in taken.items()}
 
     def file_known(self, sha256: str) -> str | None:
         jobs = submissions.jobs_of_file(self._plant.ledger, sha256)
         return None if jobs is None else "job " + ", ".join(map(str, jobs))
 
 
+def _in_use(issuer: str, before: Earlier) -> str:
+    used = f"is already in use for issuer {issuer}, in job {before.job}"
+    if not before.is_made:
+        return f"{used}, whose card {before.card} is still being made: leave the card out or give it a CRN of its own"
+    return f"{used}: leave the card out, give it a CRN of its own, or have it made again (--reissue)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Who wants records made a second time, and why."""
+
+    person: Person
+    reason: str
+
+
 def submit(
-    plant: Plant, file: Path, *, issuer: str | None, production: bool, actor: str, progress: Progress
+    plant: Plant,
+    file: Path,
+    *,
+    issuer: str | None,
+    production: bool,
+    actor: str,
+    progress: Progress,
+    again: Again | None = None,
 ) -> tuple[tuple[JobId, ...], Submission]:
     """Take *file* in; its jobs are held until released. Raises RefusedError, BureauError, and nothing is kept then.
 
-    production: the mode of jobs that name no key.
+    production: the mode of jobs that name no key; again: takes records that were made before, too, and asks for somebody
+    else's approval.
     """
+    if again is not None:
+        again.person.allow(Action.REISSUE)
+        decisions.said(again.reason)
     submissions.discard_leftovers(plant.ledger, actor, plant.clock(), idle=ABANDONED)
     shelf = Shelf.latest(plant.ledger)
     defaults = Defaults(issuer=(issuer or "").strip() or None, plant=plant.settings.plant)
-    known = _Known(plant, shelf)
+    known = _Known(plant, shelf, reissue=again is not None)
     try:
         found = examine(file, known, defaults, lambda read, size: progress("checking", read, size))
     except RefusedError as refusal:
@@ -83,18 +118,51 @@ def submit(
         submissions.refused(plant.ledger, file.name, refusal.sha256, errors, actor, plant.clock())
         raise
     try:
-        return _take(plant, shelf, file, found, production=production, actor=actor, progress=progress), found
+        if again is not None and not known.made_before:
+            raise BureauError(f"no card of {file.name} was made before", "Submit it without --reissue.")
+        jobs = _take(plant, shelf, file, found, production=production, actor=actor, progress=progress, again=again)
     except UnavailableError:
         raise  # no refusal: the ledger takes no entry now
     except (BureauError, KeyStoreError):
         submissions.refused(plant.ledger, file.name, found.sha256, 1, actor, plant.clock())
         raise
+    return jobs, found
 
 
 def _take(
-    plant: Plant, shelf: Shelf, file: Path, found: Submission, *, production: bool, actor: str, progress: Progress
+    plant: Plant,
+    shelf: Shelf,
+    file: Path,
+    found: Submission,
+    *,
+    production: bool,
+    actor: str,
+    progress: Progress,
+    again: Again | None,
 ) -> tuple[JobId, ...]:
     """Write a file that was found right into the ledger."""
+    requests, keys = _requests(plant, shelf, found, production=production)
+    name, reissue = file.name, again is not None
+    incoming = submissions.begin(plant.ledger, name, found.sha256, requests, actor, plant.clock(), reissue=reissue)
+    written = 0
+    sealed = _sealed(file, found, keys)
+    try:
+        while rows := tuple(islice(sealed, CHUNK)):
+            submissions.add_cards(plant.ledger, incoming, rows, plant.clock())
+            written += len(rows)
+            progress("writing", written, found.records)
+        ask = None if again is None else _asking(plant, again)
+        return submissions.finish(plant.ledger, incoming, plant.clock(), ask)
+    except BaseException:  # refused after all, or Ctrl-C: nothing of it stays
+        with suppress(UnavailableError):
+            submissions.discard(plant.ledger, incoming, plant.clock())
+        raise
+
+
+def _requests(
+    plant: Plant, shelf: Shelf, found: Submission, *, production: bool
+) -> tuple[list[SubmittedBatch], dict[tuple[int, int], DataKey]]:
+    """Return what the bureau makes of a file's requests, and the data key of each job."""
     keys: dict[tuple[int, int], DataKey] = {}
     requests, tell = [], _Estimates(plant)
     for place, batch in enumerate(found.batches):
@@ -104,19 +172,16 @@ def _take(
             mode = _mode(plant, job, found.keys.get((place, at), frozenset()), production=production)
             jobs.append(_job(shelf, job, found, wrapped, mode, tell.of(job)))
         requests.append(SubmittedBatch(batch=batch, jobs=tuple(jobs)))
-    incoming = submissions.begin(plant.ledger, file.name, found.sha256, requests, actor, plant.clock())
-    written = 0
-    sealed = _sealed(file, found, keys)
-    try:
-        while rows := tuple(islice(sealed, CHUNK)):
-            submissions.add_cards(plant.ledger, incoming, rows, plant.clock())
-            written += len(rows)
-            progress("writing", written, found.records)
-        return submissions.finish(plant.ledger, incoming, plant.clock())
-    except BaseException:  # refused after all, or Ctrl-C: nothing of it stays
-        with suppress(UnavailableError):
-            submissions.discard(plant.ledger, incoming, plant.clock())
-        raise
+    return requests, keys
+
+
+def _asking(plant: Plant, again: Again) -> Callable[[Transaction, Sequence[JobId]], object]:
+    def ask(tx: Transaction, jobs: Sequence[JobId]) -> None:
+        subject = reissues.to_reissue(tx.connection, jobs, tx.at)
+        action = decisions.TWO_PEOPLE[Action.REISSUE]
+        decisions.ask_in(tx, plant, action, subject, again.reason.strip(), again.person)
+
+    return ask
 
 
 def _mode(plant: Plant, job: JobHeader, transports: frozenset[UniqueID], *, production: bool) -> Mode:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bureau.ledger import accounts, auditing, claims, decisions, requests, views
+from bureau.ledger import accounts, auditing, claims, decisions, reissues, requests, views
 from bureau.ledger.claims import Claim
 from bureau.ledger.ledger import Ledger
 from bureau.models import AttemptOutcome, BatchId, CardId, CardState, JobId, RequestId, RequestState, Role
@@ -36,7 +36,7 @@ def staffed(path: Path) -> Iterator[Ledger]:
 
 def ask(ledger: Ledger, subject: Mapping[str, Any], action: str = "withdraw", by: str = "anna") -> RequestId:
     with ledger.write(by, NOW) as tx:
-        return requests.ask(tx, action, subject, "because", by, DAY, about=decisions.about(subject))
+        return requests.ask(tx, action, subject, "because", by, DAY, about="")
 
 
 def approve(ledger: Ledger, number: RequestId, by: str = "berta", now: datetime = NOW) -> tuple[BatchId, ...]:
@@ -44,8 +44,8 @@ def approve(ledger: Ledger, number: RequestId, by: str = "berta", now: datetime 
     with ledger.write(by, now) as tx:
         request = requests.find(tx.connection, number, now)
         requests.done(tx, request, by)
-        carry_out = {"withdraw": decisions.withdraw, "requeue": decisions.requeue}[request.action]
-        return carry_out(tx, request.subject)
+        carry_out = {"withdraw": decisions.withdraw, "requeue": decisions.requeue, "reissue": reissues.approve}
+        return carry_out[request.action](tx, request.subject)
 
 
 def decline(ledger: Ledger, number: RequestId, by: str = "berta", now: datetime = NOW) -> None:

@@ -36,6 +36,7 @@ ACTING = {
     "report": ("1", "--interim"),
     "withdraw": ("--job", "1", "--reason", "trial"),
     "requeue": ("1", "--reason", "trial"),
+    "reissue": ("1", "--reason", "trial"),
     "scrap": ("1", "--reason", "trial"),
     "resolve": ("1", "--reader", "x"),
     "approve": ("1",),
@@ -183,7 +184,8 @@ def test_no_role_has_both_keys_and_cards() -> None:
     with_keys = {role for role, actions in people.ROLES.items() if Action.KEYS in actions}
     with_cards = {role for role, actions in people.ROLES.items() if actions & {Action.SUBMIT, Action.OPEN, Action.REPLAY}}
     assert with_keys.isdisjoint(with_cards)
-    for action in (Action.RELEASE_LOT, Action.APPROVE_WITHDRAW, Action.APPROVE_REQUEUE, Action.SCRAP, Action.ACCOUNTS):
+    supervisors = {Action.RELEASE_LOT, Action.APPROVE_WITHDRAW, Action.APPROVE_REQUEUE, Action.APPROVE_REISSUE}
+    for action in supervisors | {Action.SCRAP, Action.ACCOUNTS}:
         assert {role for role, actions in people.ROLES.items() if action in actions} == {Role.SUPERVISOR}
     assert frozenset().union(*people.ROLES.values()) == set(Action)
     assert set(people.ROLES) == set(Role)

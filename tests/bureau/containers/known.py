@@ -131,9 +131,9 @@ class Bureau:
     def key(self, id: UniqueID) -> KeyInfo | None:  # noqa: A002
         return next((each for each in self.keys if each.id == KeyId(id)), None)
 
-    def crns_in_use(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
+    def crns_refused(self, issuer: str, crns: Sequence[str]) -> Mapping[str, str]:
         self.asked.append(len(crns))
-        return {crn: "job 7" for crn in crns if (issuer, crn) in self.used}
+        return {crn: f"is in use by {issuer}" for crn in crns if (issuer, crn) in self.used}
 
     def file_known(self, sha256: str) -> str | None:
         return self.files.get(sha256)

@@ -255,9 +255,7 @@ def test_a_reference_in_use_is_refused() -> None:
     known = Bureau(used=frozenset({("TESTBANK", crns[0]), ("OTHERBANK", crns[1])}))
     [problem] = refused(PAYMENT, known)
     assert (problem.record, problem.crn, problem.line, problem.element) == (9, crns[0], 52, "CRN/@Number")
-    assert problem.message == (
-        "is already in use for issuer TESTBANK, in job 7: leave the card out or give it a CRN of its own"
-    )
+    assert problem.message == ("is in use by TESTBANK")
     assert known.asked == [10]
 
 

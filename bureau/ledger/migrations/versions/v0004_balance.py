@@ -45,6 +45,8 @@ def _cards() -> None:
     alive = sa.text("state != 'withdrawn'")
     columns = ["issuer", "crn", "issue"]
     op.create_index("uq_cards_issuer_crn", "cards", columns, unique=True, sqlite_where=alive, postgresql_where=alive)
+    again = sa.text("reissue_of IS NOT NULL")
+    op.create_index("ix_cards_reissue_of", "cards", ["reissue_of"], sqlite_where=again, postgresql_where=again)
 
 
 def _who_and_where() -> None:
