@@ -10,13 +10,16 @@ from bureau.scheduling import Line
 class Cost:
     """What a job has taken so far; *busy_time* is how long encoders had its cards in hand, in microseconds.
 
-    drawn = good + spent + returned + in_hand, where spent is spoiled, mute or of unknown fate.
+    drawn = good + spent + returned + in_hand, where spent is spoiled, mute or of unknown fate; of the spent some are
+    destroyed, and some are *to_destroy*: not those whose record is suspect, until a person has decided.
     """
 
     busy_time: int
     drawn: int
     good: int
     spent: int
+    to_destroy: int
+    destroyed: int
     returned: int
     in_hand: int
 

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "hold": "bureau.cli.floor",
     "watch": "bureau.cli.floor",
     "stock": "bureau.cli.stock",
+    "destroy": "bureau.cli.destroy",
     "doctor": "bureau.cli.doctor",
     "trace": "bureau.cli.traces",
     "replay": "bureau.cli.traces",

@@ -44,11 +44,16 @@ def actor(plant: Plant, action: Action) -> str:
 
     Raises BureauError.
     """
+    found = account(plant, action)
+    return plant.settings.user if found is None else found.actor
+
+
+def account(plant: Plant, action: Action) -> Person | None:
+    """Return a person whose role allows *action*; None where nobody has an account. Raises BureauError."""
     found = _person(plant)
-    if found is None:
-        return plant.settings.user
-    found.allow(action)
-    return found.actor
+    if found is not None:
+        found.allow(action)
+    return found
 
 
 def person(plant: Plant) -> Person:

@@ -17,6 +17,8 @@ def for_programs(view: JobView, cost: Cost) -> dict[str, object]:
             "drawn": cost.drawn,
             "good": cost.good,
             "spent": cost.spent,
+            "to_destroy": cost.to_destroy,
+            "destroyed": cost.destroyed,
             "returned": cost.returned,
             "in_hand": cost.in_hand,
             "stock_changes": view.stock_changes,
@@ -35,9 +37,11 @@ def in_words(view: JobView, cost: Cost) -> dict[str, object]:
     """Return the same for people."""
     became = f"{cost.good} good, {cost.spent} spent, {cost.returned} returned, {cost.in_hand} in hand"
     plastics = f"{counted(cost.drawn, 'plastic')} drawn ({became})"
+    waste = f"{cost.to_destroy} to be destroyed, {cost.destroyed} destroyed"
     return {
         "cost": f"{_seconds(cost.busy_time)}, {plastics}, {counted(view.stock_changes, 'stock change')}",
         "estimate": view.estimate and _expected(view.estimate),
+        "spent": waste if cost.spent else None,
     }
 
 

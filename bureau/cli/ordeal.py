@@ -126,9 +126,10 @@ class Ordeal:
             jobs, _ = submit(self.plant, file, issuer="TESTBANK", production=False, actor=user, progress=lambda *_: None)
             operate.release(self.plant, jobs, user, no_wake)
         passphrase = (home / "passphrase").read_bytes()
-        for name in ("anna", "bert"):
-            people.add(self.plant, name, Role.SUPERVISOR, passphrase, user)
-        return people.identify(self.plant, "anna", passphrase), people.identify(self.plant, "bert", passphrase)
+        decisions.add_account(self.plant, "anna", Role.SUPERVISOR, passphrase, None)
+        anna = people.identify(self.plant, "anna", passphrase)
+        decisions.add_account(self.plant, "bert", Role.SUPERVISOR, passphrase, anna)
+        return anna, people.identify(self.plant, "bert", passphrase)
 
     def _load(self) -> None:
         """Put every blank into the stock book: each that is gone must be some record's."""

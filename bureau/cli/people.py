@@ -8,6 +8,7 @@ from bureau.cli import acting, session
 from bureau.cli.output import as_json, listing, note, say
 from bureau.errors import BureauError
 from bureau.ledger import accounts, reissues, requests
+from bureau.ledger.accounts import Account
 from bureau.ledger.requests import Request
 from bureau.models import BatchId, JobId, RequestId, Role
 from bureau.service import decisions, operate, people, report
@@ -36,7 +37,7 @@ def accounts_command(ctx: click.Context, json_: bool) -> None:
             {
                 "account": each.name,
                 "role": each.role,
-                "state": "retired" if each.retired_at else "locked" if each.opens(plant.clock()) else "active",
+                "state": _state(each, plant),
                 "failures": each.failures,
                 "added_by": each.added_by,
                 "added": each.added_at,
@@ -56,13 +57,17 @@ def accounts_command(ctx: click.Context, json_: bool) -> None:
 def add(name: str, role: str, new_fd: int | None) -> None:
     """Add an account; its person types the passphrase.
 
-    A supervisor adds it. The first one, a supervisor's, adds whoever may run this program.
+    A supervisor adds it. The first one, a supervisor's, adds whoever may run this program. From the second supervisor on it
+    takes two: another supervisor, a custodian or an auditor approves it.
     """
     plant = session.plant()
-    actor = acting.actor(plant, Action.ACCOUNTS)
+    person = acting.account(plant, Action.ACCOUNTS)
     secret = acting.passphrase(f"new passphrase of {name}", new_fd, "--new-fd", twice=True)
-    people.add(plant, name, Role(role), secret, actor)
-    say(f"{name} is {_article(role)}")
+    asked = decisions.add_account(plant, name, Role(role), secret, person)
+    if asked is None:
+        say(f"{name} is {_article(role)}")
+    else:
+        tell(plant, asked)
 
 
 @accounts_command.command("retire")
@@ -79,10 +84,18 @@ def retire(name: str) -> None:
 @click.argument("name")
 @acting.acting
 def unlock(name: str) -> None:
-    """Let an account act again that wrong passphrases have locked."""
+    """Let an account act again that wrong passphrases have locked.
+
+    Where there is a second supervisor somebody else approves it; by itself it opens after half an hour.
+    """
     plant = session.plant()
-    accounts.unlock(plant.ledger, name, acting.actor(plant, Action.ACCOUNTS), plant.clock())
-    say(f"{name} may act again")
+    person = acting.person(plant)
+    person.allow(Action.ACCOUNTS)
+    asked = decisions.unlock_account(plant, name, person)
+    if asked is None:
+        say(f"{name} may act again")
+    else:
+        tell(plant, asked)
 
 
 @accounts_command.command("passphrase")
@@ -171,6 +184,14 @@ def answer(plant: Plant, closed: tuple[BatchId, ...]) -> None:
             say(f"batch {batch} is closed; its audit trail is in {plant.settings.trails / f'batch-{batch}'}")
         except (BureauError, HardwareError, OSError) as fault:
             note(f"batch {batch} is closed, and its audit trail waits for the office of `bureau up`: {fault}")
+
+
+def _state(account: Account, plant: Plant) -> str:
+    if account.retired_at:
+        return "retired"
+    if account.waiting:
+        return "waiting"
+    return "locked" if account.opens(plant.clock()) else "active"
 
 
 def _article(role: str) -> str:

@@ -4,7 +4,7 @@ import click
 
 from bureau.cli import acting, session
 from bureau.cli.output import as_json, listing, say
-from bureau.ledger import vault
+from bureau.ledger import destruction, vault
 from bureau.models import EncoderId
 from bureau.service import operate
 from bureau.service.people import Action
@@ -20,10 +20,12 @@ def stock_command(ctx: click.Context, json_: bool) -> None:
     """List the plastic in the vault and on encoders, or move it.
 
     An encoder is in the book for a stock from its first load on: each blank that a lot draws is booked, and one whose blanks
-    are used up by the book gets no card of that stock.
+    are used up by the book gets no card of that stock. What was spent of it anywhere stands with the
+    vault.
     """
     if ctx.invoked_subcommand is None:
         with session.reading().read() as connection:
+            waste = destruction.list_waste(connection)
             rows = [
                 {
                     "place": each.encoder or "vault",
@@ -32,6 +34,8 @@ def stock_command(ctx: click.Context, json_: bool) -> None:
                     "went": each.went,
                     "drawn": each.drawn,
                     "left": each.left,
+                    "to_destroy": None if each.encoder else sum(one.waiting for one in waste if one.stock == each.stock),
+                    "destroyed": None if each.encoder else sum(one.destroyed for one in waste if one.stock == each.stock),
                 }
                 for each in vault.holdings(connection)
             ]

@@ -6,27 +6,30 @@ from typing import Final
 from sqlalchemy import JSON, Connection, Text, case, cast, func, literal, select
 
 from bureau.costing import Cost, Past
+from bureau.ledger.destruction import SPENT, waiting
 from bureau.ledger.schema import attempts, cards, lots
 from bureau.models import AttemptOutcome, CardState, JobId
 from hardware.perso.order import UniqueID
 
 NEWEST: Final = 1_000
 """Good records that a kind's past is told from."""
-SPENT: Final = (AttemptOutcome.SPOILED.value, AttemptOutcome.MUTE.value, AttemptOutcome.UNKNOWN.value)
-"""Plastic that became nobody's card."""
 
 
 def cost(connection: Connection, job: JobId) -> Cost:
     """Return what *job* has taken so far."""
-    wanted = select(attempts.c.outcome, func.count(), func.coalesce(func.sum(attempts.c.busy_time), 0))
+    waste = (waiting().label("waiting"), func.count(attempts.c.destroyed).label("destroyed"))
+    busy = func.coalesce(func.sum(attempts.c.busy_time), 0).label("busy")
+    wanted = select(attempts.c.outcome, func.count().label("plastics"), busy, *waste)
     of_job = wanted.join(cards, attempts.c.card_id == cards.c.id).where(cards.c.job_id == job)
-    found = {row[0]: (row[1], int(row[2])) for row in connection.execute(of_job.group_by(attempts.c.outcome))}
-    plastics = {outcome: found.get(outcome, (0, 0))[0] for outcome in AttemptOutcome}
+    found = connection.execute(of_job.group_by(attempts.c.outcome)).all()
+    plastics = dict.fromkeys(AttemptOutcome, 0) | {AttemptOutcome(row.outcome): row.plastics for row in found}
     return Cost(
-        busy_time=sum(busy for _, busy in found.values()),
+        busy_time=sum(int(row.busy) for row in found),
         drawn=sum(plastics.values()),
         good=plastics[AttemptOutcome.GOOD],
         spent=sum(plastics[AttemptOutcome(outcome)] for outcome in SPENT),
+        to_destroy=sum(row.waiting for row in found),
+        destroyed=sum(row.destroyed for row in found),
         returned=plastics[AttemptOutcome.RETURNED],
         in_hand=plastics[AttemptOutcome.OPEN],
     )

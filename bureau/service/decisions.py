@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bureau.errors import BureauError, NotAllowedError
-from bureau.ledger import decisions, reissues, requests
+from bureau.ledger import accounts, decisions, destruction, reissues, requests
 from bureau.ledger.ledger import Transaction
 from bureau.ledger.requests import Request
-from bureau.models import BatchId, CardId, JobId, RequestId
+from bureau.models import BatchId, CardId, JobId, RequestId, Role
+from bureau.service import people
 from bureau.service.people import Action, Person
 from bureau.service.plant import Plant
 
@@ -50,6 +51,18 @@ TWO_PEOPLE: Final[Mapping[str, TwoPeople]] = {
             about=reissues.about,
             carry_out=lambda tx, asked: reissues.approve(tx, asked.subject),
         ),
+        TwoPeople(
+            ask=Action.DESTROY,
+            approve=Action.APPROVE_DESTROY,
+            about=destruction.about,
+            carry_out=destruction.destroy,
+        ),
+        TwoPeople(
+            ask=Action.ACCOUNTS,
+            approve=Action.APPROVE_ACCOUNTS,
+            about=accounts.about,
+            carry_out=lambda tx, asked: accounts.approve(tx, asked.subject),
+        ),
     )
 }
 """Everything that takes two people, by the name that its requests have."""
@@ -74,6 +87,41 @@ def ask_to_reissue(plant: Plant, jobs: Sequence[JobId], reason: str, person: Per
     with plant.ledger.read() as connection:
         subject = reissues.to_reissue(connection, jobs, plant.clock())
     return ask(plant, TWO_PEOPLE[Action.REISSUE], subject, reason, person)
+
+
+def ask_to_destroy(plant: Plant, stock: str, job: JobId | None, count: int, reason: str, person: Person) -> Request:
+    """Say that so many spent plastics are destroyed, which somebody else has seen; raises BureauError."""
+    with plant.ledger.read() as connection:
+        subject = destruction.to_destroy(connection, stock, job, count)
+    return ask(plant, TWO_PEOPLE[Action.DESTROY], subject, reason, person)
+
+
+def add_account(plant: Plant, name: str, role: Role, passphrase: bytes, person: Person | None) -> Request | None:
+    """Add an account; where that takes two people it waits, and what was asked is returned.
+
+    person: who adds it, None where nobody has an account. Raises BureauError for a name or passphrase that won't do,
+    NotAllowedError for a name in use.
+    """
+    people.checked(name)
+    salt, verifier = people.stretched(passphrase)
+    with plant.ledger.write(person.actor if person else plant.settings.user, plant.clock()) as tx:
+        if person is None and accounts.exist(tx.connection):
+            raise NotAllowedError("somebody has an account by now, so nobody acts without one", "Say --as NAME.")
+        waiting = person is not None and accounts.takes_two(tx.connection)
+        accounts.add(tx, name, role, salt, verifier, waiting=waiting)
+        if person is None or not waiting:
+            return None
+        return ask_in(tx, plant, TWO_PEOPLE[Action.ACCOUNTS], {"add": name, "role": role}, f"a new {role}", person)
+
+
+def unlock_account(plant: Plant, name: str, person: Person) -> Request | None:
+    """Unlock an account; where that takes two people, return what was asked. Raises NotFoundError, NotAllowedError."""
+    with plant.ledger.write(person.actor, plant.clock()) as tx:
+        if not accounts.takes_two(tx.connection):
+            accounts.unlock(tx, name)
+            return None
+        subject = accounts.to_unlock(tx, name)
+        return ask_in(tx, plant, TWO_PEOPLE[Action.ACCOUNTS], subject, "locked by wrong passphrases", person)
 
 
 def ask(plant: Plant, action: TwoPeople, subject: Subject, reason: str, person: Person) -> Request:

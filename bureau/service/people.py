@@ -41,12 +41,15 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     REQUEUE = "requeue"
     REISSUE = "reissue"
+    DESTROY = "destroy"
     SCRAP = "scrap"
     RESOLVE = "resolve"
     APPROVE_WITHDRAW = "approve withdraw"
     APPROVE_REQUEUE = "approve requeue"
     APPROVE_REISSUE = "approve reissue"
+    APPROVE_DESTROY = "approve destroy"
     ACCOUNTS = "accounts"
+    APPROVE_ACCOUNTS = "approve accounts"
     PROFILES = "profiles"
     KEYS = "keys"
     BACKUP = "backup"
@@ -66,6 +69,7 @@ _FLOOR: Final = frozenset(
         Action.WITHDRAW,
         Action.REQUEUE,
         Action.REISSUE,
+        Action.DESTROY,
     }
 )
 ROLES: Final[Mapping[Role, frozenset[Action]]] = {
@@ -78,12 +82,14 @@ ROLES: Final[Mapping[Role, frozenset[Action]]] = {
         Action.APPROVE_WITHDRAW,
         Action.APPROVE_REQUEUE,
         Action.APPROVE_REISSUE,
+        Action.APPROVE_DESTROY,
         Action.ACCOUNTS,
+        Action.APPROVE_ACCOUNTS,
         Action.PROFILES,
         Action.BACKUP,
     },
-    Role.CUSTODIAN: frozenset({Action.KEYS, Action.BACKUP}),
-    Role.AUDITOR: frozenset({Action.REPORT}),
+    Role.CUSTODIAN: frozenset({Action.KEYS, Action.BACKUP, Action.APPROVE_ACCOUNTS}),
+    Role.AUDITOR: frozenset({Action.REPORT, Action.APPROVE_ACCOUNTS}),
 }
 """What each role may do. Whoever has the keys makes no cards, and whoever makes cards has no keys."""
 
@@ -115,7 +121,7 @@ class Person:
 def identify(plant: Plant, name: str, passphrase: bytes) -> Person:
     """Return the person of an account; each failure counts and is in the audit log, whatever becomes of the command.
 
-    Raises NotAllowedError: unknown, retired, wrong passphrase (the same message, after the same time), or locked.
+    Raises NotAllowedError: unknown, retired, wrong passphrase (the same message, after the same time), locked, not let in.
     """
     with plant.ledger.read() as connection:
         found = accounts.find(connection, name)
@@ -131,6 +137,8 @@ def identify(plant: Plant, name: str, passphrase: bytes) -> Person:
         raise _locked(plant, account, opens)
     if not right:
         raise _wrong()
+    if account.waiting:
+        raise NotAllowedError(f"account {name} isn't let in yet", "Somebody else approves it: see `bureau requests`.")
     return Person(name=account.name, role=account.role, os_user=os_user)
 
 
@@ -148,23 +156,23 @@ def _locked(plant: Plant, account: Account, opens: datetime) -> NotAllowedError:
     )
 
 
-def add(plant: Plant, name: str, role: Role, passphrase: bytes, actor: str) -> None:
-    """Add an account; raises BureauError for a name or passphrase that won't do, NotAllowedError for a name in use."""
+def checked(name: str) -> str:
+    """Return the *name* of a new account; raises BureauError for one that won't do."""
     if not re.fullmatch(r"[a-z][a-z0-9._-]{0,31}", name):
         raise BureauError(
             f"{name!r} is no name for an account", "Take up to 32 of a-z, 0-9, dot, dash and underscore, a letter first."
         )
-    salt, verifier = _stretched(passphrase)
-    accounts.add(plant.ledger, name, role, salt, verifier, actor, plant.clock())
+    return name
 
 
 def renew(plant: Plant, person: Person, passphrase: bytes) -> None:
     """Give a person another passphrase; raises BureauError for one that won't do."""
-    salt, verifier = _stretched(passphrase)
+    salt, verifier = stretched(passphrase)
     accounts.renew(plant.ledger, person.name, salt, verifier, person.actor, plant.clock())
 
 
-def _stretched(passphrase: bytes) -> tuple[bytes, bytes]:
+def stretched(passphrase: bytes) -> tuple[bytes, bytes]:
+    """Return a salt and what *passphrase* becomes with it; raises BureauError for one that is too short or too long."""
     if not SHORTEST <= len(passphrase.decode(errors="replace")) <= LONGEST:
         raise BureauError(f"a passphrase has {SHORTEST} to {LONGEST} characters", "Several words are easy to remember.")
     salt = random_bytes(SALT)

@@ -28,8 +28,9 @@ DAY = timedelta(hours=24)
 def staffed(path: Path) -> Iterator[Ledger]:
     """Open a ledger with two supervisors' accounts and an open encoder."""
     with opened(path) as ledger:
-        for name in ("anna", "berta"):
-            accounts.add(ledger, name, Role.SUPERVISOR, b"salt", b"verifier", "root", NOW)
+        with ledger.write("root", NOW) as tx:
+            for name in ("anna", "berta"):
+                accounts.add(tx, name, Role.SUPERVISOR, b"salt", b"verifier")
         open_encoder(ledger, SIM1)
         yield ledger
 

@@ -54,13 +54,17 @@ def past(ledger: Ledger, *profiles: UniqueID) -> Past:
 def test_a_job_costs_what_its_plastic_took(ledger: Ledger) -> None:
     """Good in 300 ms, mute in 20, returned in 5, spoiled in 100; another job's card isn't counted, nor one in hand timed."""
     (number,) = submit(ledger, "A", job("1", lot(4)))
-    assert cost(ledger, number) == Cost(busy_time=0, drawn=0, good=0, spent=0, returned=0, in_hand=0)
+    assert cost(ledger, number) == Cost(
+        busy_time=0, drawn=0, good=0, spent=0, to_destroy=0, destroyed=0, returned=0, in_hand=0
+    )
     take(ledger, 300 * MS, "AA")
     give_back(ledger, 20 * MS, AttemptOutcome.MUTE)
     give_back(ledger, 5 * MS, AttemptOutcome.RETURNED)
     take(ledger, 100 * MS, "AB", CardState.REJECTED)
     assert claims.claim(ledger, SIM2, NOW, LEASE)
-    assert cost(ledger, number) == Cost(busy_time=425_000, drawn=5, good=1, spent=2, returned=1, in_hand=1)
+    assert cost(ledger, number) == Cost(
+        busy_time=425_000, drawn=5, good=1, spent=2, to_destroy=2, destroyed=0, returned=1, in_hand=1
+    )
 
 
 @pytest.mark.parametrize(("ended", "busy"), [(timedelta(hours=8), 60_000_000), (-1 * MS, 0)])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bureau.cli import main
+from bureau.ledger import accounts
 from bureau.models import Role
 from bureau.service import people
 from bureau.service.plant import Plant
@@ -80,8 +81,9 @@ def staff(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("BUREAU_DATABASE_URL", "")
         patch.setenv("BUREAU_PASSPHRASE_FILE", str(model.parent / "passphrase"))
         plant = Plant(settings.current())
-    for name, role in STAFF.items():
-        people.add(plant, name, Role(role), secret(name).encode(), "root")
+    with plant.ledger.write("root") as tx:
+        for name, role in STAFF.items():
+            accounts.add(tx, name, Role(role), *people.stretched(secret(name).encode()))
     plant.ledger.checkpoint()
     plant.ledger.close()
     return folder

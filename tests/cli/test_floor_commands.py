@@ -207,9 +207,10 @@ def test_plastic_moves_through_stock_commands_only(floor: Bureau) -> None:
     unload = ("stock", "unload", "sim1", "PLASTIC-BLUE")
     assert floor(*unload, "1").out == "1 blank of PLASTIC-BLUE went from sim1 into the vault\n"
     assert floor(*unload).out == "99 blanks of PLASTIC-BLUE went from sim1 into the vault\n"
+    blue, none = {"stock": "PLASTIC-BLUE", "drawn": 0}, {"to_destroy": None, "destroyed": None}
     assert json.loads(floor("stock", "--json").out) == [
-        {"place": "vault", "stock": "PLASTIC-BLUE", "came": 600, "went": 100, "drawn": 0, "left": 500},
-        {"place": "sim1", "stock": "PLASTIC-BLUE", "came": 100, "went": 100, "drawn": 0, "left": 0},
+        {"place": "vault", "came": 600, "went": 100, "left": 500, **blue, "to_destroy": 0, "destroyed": 0},
+        {"place": "sim1", "came": 100, "went": 100, "left": 0, **blue, **none},
     ]
 
 

@@ -15,12 +15,14 @@ import click
 import pytest
 
 from bureau.cli import COMMANDS
+from bureau.ledger import accounts
 from bureau.models import Role
 from bureau.service import people
 from bureau.service.people import Action
 from hardware.crypto import scrypt
 from tests.cli.conftest import DEMO, Bureau, By
 from tests.cli.staff import STAFF, handed, log, os_user, secret
+from tests.typed import Said
 
 PAYMENT = str(DEMO / "payment-batch.xml")
 ACTING = {
@@ -37,6 +39,7 @@ ACTING = {
     "withdraw": ("--job", "1", "--reason", "trial"),
     "requeue": ("1", "--reason", "trial"),
     "reissue": ("1", "--reason", "trial"),
+    "destroy": ("PLASTIC-BLUE", "1", "--reason", "shredded"),
     "scrap": ("1", "--reason", "trial"),
     "resolve": ("1", "--reader", "x"),
     "approve": ("1",),
@@ -184,9 +187,11 @@ def test_no_role_has_both_keys_and_cards() -> None:
     with_keys = {role for role, actions in people.ROLES.items() if Action.KEYS in actions}
     with_cards = {role for role, actions in people.ROLES.items() if actions & {Action.SUBMIT, Action.OPEN, Action.REPLAY}}
     assert with_keys.isdisjoint(with_cards)
-    supervisors = {Action.RELEASE_LOT, Action.APPROVE_WITHDRAW, Action.APPROVE_REQUEUE, Action.APPROVE_REISSUE}
-    for action in supervisors | {Action.SCRAP, Action.ACCOUNTS}:
+    approvals = {action for action in Action if action.value.startswith("approve")} - {Action.APPROVE_ACCOUNTS}
+    for action in approvals | {Action.RELEASE_LOT, Action.SCRAP, Action.ACCOUNTS}:
         assert {role for role, actions in people.ROLES.items() if action in actions} == {Role.SUPERVISOR}
+    approve = {role for role, actions in people.ROLES.items() if Action.APPROVE_ACCOUNTS in actions}
+    assert approve == set(accounts.APPROVERS) == {Role.SUPERVISOR, Role.CUSTODIAN, Role.AUDITOR}
     assert frozenset().union(*people.ROLES.values()) == set(Action)
     assert set(people.ROLES) == set(Role)
 
@@ -203,6 +208,88 @@ def test_a_custodian_has_the_keys_and_a_backup(by: By, home: Path, tmp_path: Pat
     assert by("emil", "keys", "import-test").status == 0
     assert by("emil", "backup", str(tmp_path / "copy")).status == 0
     assert log(home)[-1][:2] == (f"emil (os: {os_user()})", "back up")
+
+
+# Accounts that take two people
+
+
+def add(by: By, name: str, new: str, role: str = "operator") -> Said:
+    return by(name, "accounts", "add", new, "--role", role, "--new-fd", handed(secret(new)))
+
+
+def states(bureau: Bureau) -> dict[str, str]:
+    return {each["account"]: each["state"] for each in json.loads(bureau("accounts", "--json").out)}
+
+
+def test_up_to_the_second_supervisor_one_adds_accounts_alone(founded: Bureau, home: Path) -> None:
+    """There is nobody else yet; the log says that none of them waited."""
+    founded("accounts", "add", "anna", "--role", "supervisor", "--new-fd", handed(secret("anna")))
+
+    def by(name: str, *words: str) -> Said:
+        return founded(*words, "--as", name, "--passphrase-fd", handed(secret(name)))
+
+    assert add(by, "anna", "dora", "auditor").out == "dora is an auditor\n"
+    assert add(by, "anna", "berta", "supervisor").out == "berta is a supervisor\n"
+    assert add(by, "anna", "carl").out.startswith("request 1: accounts add carl, operator\n")
+    assert [each[1:] for each in log(home)][-5:] == [
+        ("add account", "account anna"),
+        ("add account", "account dora"),
+        ("add account", "account berta"),
+        ("add account", "account carl"),
+        ("request", "request 1"),
+    ]
+
+
+@pytest.mark.parametrize("second", ["berta", "dora", "emil"])
+def test_an_account_waits_until_somebody_else_lets_it_in(by: By, bureau: Bureau, home: Path, second: str) -> None:
+    """Another supervisor, a custodian or an auditor; until then its right passphrase opens nothing."""
+    add(by, "anna", "zoe", "supervisor")
+    assert states(bureau)["zoe"] == "waiting"
+    for words in (("submit", PAYMENT), ("approve", "1")):
+        said = by("zoe", *words)
+        assert said.status == 1
+        assert "account zoe isn't let in yet" in said.err
+    assert "anna asked for request 1" in by("anna", "approve", "1").err
+    assert by("carl", "approve", "1").status == 1
+    assert states(bureau)["zoe"] == "waiting"
+    assert by(second, "approve", "1").status == 0
+    assert by("zoe", "submit", PAYMENT).status == 0
+    entries = [each[:2] for each in log(home) if each[2] in {"account zoe", "request 1"}]
+    me = os_user()
+    assert [entries[0], *entries[-2:]] == [
+        (f"anna (os: {me})", "add account"),
+        (f"{second} (os: {me})", "approve"),
+        (f"{second} (os: {me})", "let in"),
+    ]
+
+
+def test_one_supervisor_is_never_both_people(by: By, bureau: Bureau) -> None:
+    """Not by retiring all others first, either: who could approve another account can't all be sent away."""
+    for name in ("berta", "dora"):
+        assert by("anna", "accounts", "retire", name).status == 0
+    said = by("anna", "accounts", "retire", "emil")
+    assert said.status == 1
+    assert "without emil nobody would be left to approve" in said.err
+    assert add(by, "anna", "zoe", "supervisor").out.startswith("request 1")
+    assert "last supervisor" in by("anna", "accounts", "retire", "anna").err
+    assert by("zoe", "approve", "1").status == 1
+    assert by("emil", "approve", "1").status == 0
+    assert by("anna", "accounts", "retire", "emil").status == 0
+    assert states(bureau)["zoe"] == "active"
+
+
+def test_who_isnt_let_in_may_be_asked_for_anew(by: By, bureau: Bureau) -> None:
+    """With another role; while a request is open its account stays what it was, and a retired one is refused."""
+    add(by, "anna", "zoe", "supervisor")
+    assert "request 1 about account zoe is open" in add(by, "berta", "zoe").err
+    by("berta", "decline", "1", "--reason", "as what?")
+    assert add(by, "anna", "zoe").out.startswith("request 2: accounts add zoe, operator\n")
+    by("anna", "accounts", "retire", "zoe")
+    said = by("berta", "approve", "2")
+    assert said.status == 1
+    assert "account zoe is retired" in said.err
+    assert "there is or was an account zoe" in add(by, "anna", "zoe").err
+    assert states(bureau)["zoe"] == "retired"
 
 
 # Wrong passphrases
@@ -231,7 +318,7 @@ def test_a_wrong_name_and_a_wrong_passphrase_are_told_alike(by: By, home: Path, 
     ]
 
 
-def test_five_wrong_passphrases_lock_until_a_supervisor_unlocks(by: By, bureau: Bureau, home: Path) -> None:
+def test_five_wrong_passphrases_lock_until_two_people_unlock(by: By, bureau: Bureau, home: Path) -> None:
     """Though each of the commands was refused; the right one doesn't help until then."""
     by("carl", "submit", PAYMENT)
     said = [by("carl", "release", "1", passphrase="a wrong one") for _ in range(5)]
@@ -240,14 +327,18 @@ def test_five_wrong_passphrases_lock_until_a_supervisor_unlocks(by: By, bureau: 
     assert refused.status == 1
     assert "bureau accounts unlock carl" in refused.err
     assert {each["account"]: each["state"] for each in json.loads(bureau("accounts", "--json").out)}["carl"] == "locked"
-    assert by("berta", "accounts", "unlock", "carl").status == 0
+    assert by("berta", "accounts", "unlock", "carl").out.startswith("request 1: accounts unlock carl\n")
+    assert "request 1 about account carl is open" in by("anna", "accounts", "unlock", "carl").err
+    assert by("carl", "release", "1").status == 1
+    assert by("berta", "approve", "1").status == 1
+    assert by("anna", "approve", "1").status == 0
     assert by("carl", "release", "1").status == 0
     me = f"os: {os_user()}"
     assert [each[:2] for each in log(home) if each[2] == "account carl"][1:] == [
         *[(me, "refuse passphrase")] * 5,
         (me, "lock"),
-        (me, "refuse passphrase"),
-        (f"berta ({me})", "unlock"),
+        *[(me, "refuse passphrase")] * 2,
+        (f"anna ({me})", "unlock"),
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bureau.ledger import auditing, views
+from bureau.ledger import accounts, auditing, views
 from bureau.models import CardState, JobId, JobState, Role
 from bureau.service import people
 from tests.e2e import expected
@@ -24,8 +24,9 @@ By = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def by(bureau: Bureau, typed: Typed) -> By:
     """Type a command as one of three people, whose passphrase is handed over."""
-    for name, role in STAFF.items():
-        people.add(bureau.plant, name, role, f"passphrase of {name}".encode(), "root")
+    with bureau.plant.ledger.write("root") as tx:
+        for name, role in STAFF.items():
+            accounts.add(tx, name, role, *people.stretched(f"passphrase of {name}".encode()))
 
     def type_(name: str, *words: str) -> tuple[int, str, str]:
         read, write = os.pipe()
