@@ -112,9 +112,9 @@ def test_a_host_that_vanishes_leaves_suspects_and_no_doubles(home: Path, cluster
         assert states(here, ("killed",)) == {EncoderState.LOST}
         eventually("all others", lambda: here.count(CardState.GOOD) == CARDS - 3)
         left = [running[name] for name in ("stays", "stopped", "cut")]
-        for each in left:
-            each.signal(signal.SIGTERM)
-        assert [each.wait()[0] for each in left] == [0, 0, 0]
+        for up in left:
+            up.signal(signal.SIGTERM)
+        assert [up.wait()[0] for up in left] == [0, 0, 0]
         for name in LOST:
             clear(found[name], name)
 
