@@ -21,6 +21,7 @@ from bureau.ledger.ledger import Ledger
 from bureau.models import CardState
 from bureau.service.plant import Plant
 from bureau.wording import counted
+from config import logging
 from hardware.sim.plastics import plastics
 from workers import chaos
 
@@ -61,11 +62,13 @@ def chaos_command(
     faults = chaos.schedule(chance, seconds, [f"sim{number}" for number in range(1, encoders + 1)], readers=pcsc)
     plant = _plant(home, specimens.stations(chance, encoders, blanks, pace), database)
     ordeal = Ordeal(plant, cards, blanks, chance)
-    with virtual.daemon(encoders) if pcsc else nullcontext() as daemon:
+    with (home / "chaos.log").open("w") as log, virtual.daemon(encoders) if pcsc else nullcontext() as daemon:
+        logging.configure(log)
         if daemon:
             virtual.move(daemon, plant.settings.stations_file, plant.settings.worlds)
         hand = ordeal.run(faults, seconds, program)
-    found = ordeal.findings()
+        found = ordeal.findings()
+    logging.configure()
     _tell(ordeal, hand)
     if found:
         for line in found:
