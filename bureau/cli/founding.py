@@ -26,6 +26,7 @@ def settings_of(home: Path, stations: str) -> Settings:
         passphrase_file=passphrase,
         stations_file=home / "stations.toml",
         encoder=None,
+        alert="",
     )
 
 
