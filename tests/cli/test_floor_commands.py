@@ -232,3 +232,26 @@ def test_plastic_that_is_not_there_is_not_moved(floor: Bureau, words: tuple[str,
     assert answer.status == status
     assert said in answer.err
     assert [each["left"] for each in json.loads(floor("stock", "--json").out)] == [5]
+
+
+def test_a_lost_encoder_says_since_when_nobody_has_heard_of_its_host(floor: Bureau) -> None:
+    """In the plant's time, where encoders are listed and watched; a job for it says that it is lost."""
+    noon, plant = datetime(2026, 11, 23, 12, tzinfo=UTC), Plant(settings.current())
+    encoders.start(plant.ledger, plant.encoders[EncoderId("sim3")].machine, noon, "plant2")
+    floor("open", "sim3")
+    encoders.lose(plant.ledger, {EncoderId("sim3"): noon}, "office", plant.clock())
+    plant.ledger.close()
+    listed = {each["encoder"]: each for each in json.loads(floor("encoders", "--json").out)}
+    silent = "host plant2 hasn't been heard of since 13:00"
+    assert [listed["sim3"][name] for name in ("state", "host", "why")] == ["lost", "plant2", silent]
+    assert silent in floor("watch", "--once").out
+    floor("release", "2")
+    assert "all encoders that fit are lost: sim3" in floor("why", "2").out
+
+
+@pytest.mark.parametrize("host", ["plant 1", "a" * 65, "plant1\n"])
+def test_a_host_with_an_odd_name_is_refused(floor: Bureau, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """It stands in the audit log and in messages."""
+    monkeypatch.setenv("BUREAU_HOST", host)
+    said = floor("encoders")
+    assert (said.status, "BUREAU_HOST" in said.err) == (2, True)

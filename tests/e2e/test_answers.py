@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from bureau.errors import NotFoundError
 from bureau.ledger import views
-from bureau.models import JobState
-from bureau.service import register
+from bureau.models import BatchId, JobState
+from bureau.service import register, report
 from tests.e2e.bureaus import ACTOR, FOUR, Bureau
 from tests.e2e.expected import EXPORT, PAYMENT, SINGLE
 
@@ -135,3 +136,15 @@ def test_data_common_to_a_lot_are_answered_as_such(bureau: Bureau, tmp_path: Pat
         "CommonLogContainer", "CommonLogIdentifierCode", "ApplicationCommonLog", "ApplicationLog", "AID", "ModuleLog",
         "Error", "ProfileUniqueID",
     ]  # fmt: skip
+
+
+def test_a_trail_that_another_hosts_office_wrote_is_said_to_be_elsewhere(bureau: Bureau) -> None:
+    """It isn't written again, for its records may be forgotten by now, and nobody is told that there is none."""
+    bureau.equip(*FOUR)
+    bureau.take(SINGLE)
+    bureau.run()
+    batch = BatchId(1)
+    (trail,) = report.write(bureau.plant, batch)
+    trail.rename(trail.with_name("elsewhere"))
+    with pytest.raises(NotFoundError, match="was written, and isn't in"):
+        report.write(bureau.plant, batch)

@@ -3,6 +3,8 @@
 import fcntl
 from pathlib import Path
 
+from bureau.ledger import encoders
+from bureau.models import EncoderId, EncoderState
 from tests.workers import floor
 from tests.workers.floor import station
 
@@ -46,4 +48,17 @@ def test_wrong_stations_are_refused(home: Path) -> None:
         assert "names no encoder sim9" in bureau.command("up", "sim9").stderr
         (home / "stations.toml").write_text("")
         assert "names no encoder" in bureau.command("up").stderr
+        assert not (home / "log").exists()
+
+
+def test_an_encoder_that_another_host_runs_is_refused(home: Path) -> None:
+    """Its blanks are counted by its name; that host's line stays as it is."""
+    with floor.opened(home, station("sim1", 1)) as bureau:
+        machine = bureau.plant.encoders[EncoderId("sim1")].machine
+        encoders.start(bureau.plant.ledger, machine, bureau.plant.clock(), "plant9")
+        encoders.open_line(bureau.plant.ledger, EncoderId("sim1"), "tester", bureau.plant.clock())
+        refused = bureau.command("up")
+        assert refused.returncode == 1
+        assert "encoder sim1 runs on host plant9" in refused.stderr
+        assert bureau.encoders()["sim1"].machine.state is EncoderState.OPEN
         assert not (home / "log").exists()
