@@ -46,7 +46,12 @@ def step(home: Path, process: str, seconds: float) -> None:
     whole.rename(clocks(home) / process)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what a template does, with such clocks and such a broker."""
     app.conf.broker_transport_options |= {"visibility_timeout": VISIBILITY_SECONDS}
     app.conf.plant_clock = SteppingClock(clocks(settings.current().home))
     template.main()
+
+
+if __name__ == "__main__":
+    main()

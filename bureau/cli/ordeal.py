@@ -24,6 +24,8 @@ from bureau.service.submit import submit
 from hardware.sim.plastics import plastics
 from workers.chaos import Fault, Hand
 
+TEMPLATE = "workers.stepping"
+"""What the workers of a chaos run are forked from."""
 START_SECONDS: Final = 60.0
 REST_SECONDS: Final = 120.0
 """How long everything may take to come to rest after the last fault; what takes longer is stuck."""
@@ -82,7 +84,7 @@ class Ordeal:
     def run(self, faults: Sequence[Fault], seconds: float, server: Path | None) -> Hand:
         """Make the cards under *faults* for so many *seconds*, then let all come to rest; return who did the harm."""
         asks, approves = self._prepare()
-        with up.running(self.plant, template="workers.stepping", server=server) as bureau:
+        with up.running(self.plant, template=TEMPLATE, server=server) as bureau:
             bureau.start(list(self.plant.encoders), opener=None)
             _until(bureau, self._has_started, START_SECONDS)
             self._load()
