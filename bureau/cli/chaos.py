@@ -4,6 +4,7 @@ import secrets
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +28,8 @@ from workers import chaos
 
 LEASE_SECONDS: Final = 3
 """What dies gives its card back soon."""
+SPARE: Final = 50
+"""Blanks of each encoder beyond those for all cards."""
 SHARE: Final = 0.6
 """The share of the time that the cards would take if nothing went wrong; it sets their pace."""
 
@@ -58,25 +61,34 @@ def chaos_command(
         raise NotAllowedError("the database isn't empty", "Chaos needs one of its own: createdb chaos")
     home, chance = Path(tempfile.mkdtemp(prefix="bureau-chaos-")), Random(seed)  # noqa: S311 - drawn again, not guessed
     pace = SHARE * encoders * seconds * 1000 / cards / specimens.COMMANDS
-    blanks = cards + 50
     faults = chaos.schedule(chance, seconds, [f"sim{number}" for number in range(1, encoders + 1)], readers=pcsc)
-    plant = _plant(home, specimens.stations(chance, encoders, blanks, pace), database)
-    ordeal = Ordeal(plant, cards, blanks, chance)
-    with (home / "chaos.log").open("w") as log, virtual.daemon(encoders) if pcsc else nullcontext() as daemon:
+    stations = specimens.stations(chance, encoders, blanks := cards + SPARE, pace)
+    ordeal = Ordeal(_plant(home, stations, database), cards, blanks, chance)
+    try:
+        _undergo(ordeal, faults, seconds, program, pcsc=pcsc)
+    except BaseException:
+        note(f"seed {seed}: the bureau is kept in {home}")
+        raise
+    shutil.rmtree(home)
+    say("world and ledger agree")
+
+
+def _undergo(ordeal: Ordeal, faults: Sequence[chaos.Fault], seconds: float, server: Path | None, *, pcsc: bool) -> None:
+    """Run it, say what happened, and raise BureauError where anything differs."""
+    settings = ordeal.plant.settings
+    readers = virtual.daemon(len(ordeal.plant.encoders)) if pcsc else nullcontext()
+    with (settings.home / "chaos.log").open("w") as log, readers as daemon:
         logging.configure(log)
         if daemon:
-            virtual.move(daemon, plant.settings.stations_file, plant.settings.worlds)
-        hand = ordeal.run(faults, seconds, program)
+            virtual.move(daemon, settings.stations_file, settings.worlds)
+        hand = ordeal.run(faults, seconds, server)
         found = ordeal.findings()
     logging.configure()
     _tell(ordeal, hand)
+    for line in found:
+        note(f"  {line}")
     if found:
-        for line in found:
-            note(f"  {line}")
-        note(f"the bureau is kept in {home}")
-        raise BureauError(f"seed {seed}: {counted(len(found), 'finding')}: world and ledger must agree")
-    shutil.rmtree(home)
-    say("world and ledger agree")
+        raise BureauError(f"world and ledger differ, or something is stuck: {counted(len(found), 'finding')}")
 
 
 def _plant(home: Path, stations: str, database: str | None) -> Plant:
@@ -86,13 +98,11 @@ def _plant(home: Path, stations: str, database: str | None) -> Plant:
 
 
 def _tell(ordeal: Ordeal, hand: chaos.Hand) -> None:
-    for kind in chaos.Kind:
-        if hand.done[kind]:
-            say(f"{hand.done[kind]:5} times {kind}")
     drawn = plastics(ordeal.plant.settings.worlds)
     torn = sum(bool(plastic.memory.get("mute")) for plastic in drawn)
+    for what, count in (*hand.done.items(), ("card torn", torn), ("victim dead already", hand.missed)):
+        say(f"{count:5} x {what}")
     trays = Counter(str(plastic.tray) for plastic in drawn)
-    say(f"{torn:5} cards torn")
     say(f"{len(drawn)} plastics drawn: {', '.join(f'{count} {tray}' for tray, count in sorted(trays.items()))}")
     states = ordeal.states()
     said = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))

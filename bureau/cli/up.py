@@ -14,7 +14,7 @@ import click
 
 from bureau.cli import acting, session
 from bureau.cli.output import note
-from bureau.errors import BureauError, NotAllowedError, UnavailableError
+from bureau.errors import BureauError, NotAllowedError
 from bureau.ledger import encoders as lines_of
 from bureau.ledger import floor
 from bureau.models import EncoderId, EncoderState
@@ -119,7 +119,7 @@ class Bureau:
             self.broker.check()
         if time.monotonic() - self.signed > self.plant.settings.sign.total_seconds():
             self.signed = time.monotonic()
-            with suppress(UnavailableError):  # while the ledger is away nothing is claimed, and nobody is missed
+            with suppress(BureauError):  # a ledger that can't be written lets nothing be claimed either
                 hosts.sign(self.plant, self.names)
         time.sleep(TICK)
 
