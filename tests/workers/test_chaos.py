@@ -33,7 +33,7 @@ def test_worlds_and_ledger_agree_after_chaos(record_property: Callable[[str, obj
 
 def test_without_a_rule_chaos_is_red() -> None:
     """Where a dead lease gives back cards that were being written, touched plastic is called returned, and it shows."""
-    done = chaos("--seconds", "8", "--encoders", "4", "--cards", "40", "--seed", "5", module="sabotaged")
+    done = chaos("--seconds", "10", "--encoders", "4", "--cards", "60", module="sabotaged")
     assert done.returncode == 1, done.stdout
     assert "was touched and is called returned" in done.stderr
     shutil.rmtree(done.stderr.partition("the bureau is kept in ")[2].split()[0])
