@@ -4,12 +4,20 @@ An encoder that a stock was never loaded on isn't kept in the book for it: its h
 """
 
 from collections.abc import Mapping
+from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from bureau.ledger.ledger import Transaction
 from bureau.ledger.schema import attempts, encoder_stocks, lots
 from bureau.models import EncoderId, LotId
+
+_USED_UP: Final = select(encoder_stocks.c.stock).where(
+    encoder_stocks.c.encoder == bindparam("on"), encoder_stocks.c.blanks == 0
+)
+_THIS: Final = (encoder_stocks.c.encoder == bindparam("on")) & (encoder_stocks.c.stock == bindparam("of"))
+_BLANKS: Final = select(encoder_stocks.c.blanks).where(_THIS)
+_DRAW: Final = update(encoder_stocks).where(_THIS, encoder_stocks.c.blanks > 0).values(blanks=encoder_stocks.c.blanks - 1)
 
 
 def left(connection: Connection) -> Mapping[EncoderId, Mapping[str, int]]:
@@ -22,17 +30,15 @@ def left(connection: Connection) -> Mapping[EncoderId, Mapping[str, int]]:
 
 def used_up(connection: Connection, encoder: EncoderId) -> tuple[str, ...]:
     """Return the stocks in the book that *encoder* has no blank of any more."""
-    none = (encoder_stocks.c.encoder == encoder) & (encoder_stocks.c.blanks == 0)
-    return tuple(connection.execute(select(encoder_stocks.c.stock).where(none)).scalars())
+    return tuple(connection.execute(_USED_UP, {"on": encoder}).scalars())
 
 
 def draw(tx: Transaction, encoder: EncoderId, stock: str) -> bool | None:
     """Book one blank out of *encoder*; returns whether it is in the book for *stock*, None where it has none left."""
-    this = (encoder_stocks.c.encoder == encoder) & (encoder_stocks.c.stock == stock)
-    one_less = update(encoder_stocks).where(this, encoder_stocks.c.blanks > 0).values(blanks=encoder_stocks.c.blanks - 1)
-    if tx.connection.execute(one_less).rowcount:
+    this = {"on": encoder, "of": stock}
+    if tx.connection.execute(_DRAW, this).rowcount:
         return True
-    return None if tx.connection.execute(select(encoder_stocks.c.blanks).where(this)).first() else False
+    return None if tx.connection.execute(_BLANKS, this).first() else False
 
 
 def put_back(tx: Transaction, attempt: int, lot: LotId) -> None:

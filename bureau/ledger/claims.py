@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from bureau.errors import NotAllowedError
 from bureau.ledger import book, closing, encoders, moves, queue, samples, stops
@@ -29,6 +29,22 @@ from bureau.models import (
     StepResult,
 )
 from bureau.scheduling import OpenLot
+
+_FREE: Final = (
+    select(cards, batches.c.id.label("batch_id"), jobs.c.wrapped_data_key)
+    .join(jobs, cards.c.job_id == jobs.c.id)
+    .join(batches, jobs.c.batch_id == batches.c.id)
+    .where(cards.c.lot_id == bindparam("lot"), queue.CLAIMABLE)
+    .order_by(cards.c.position)
+    .limit(1)
+    .with_for_update(of=cards, skip_locked=True)
+)
+_DRAWN: Final = insert(attempts)
+_BEGUN: Final = update(attempts).where(moves.OPEN_ATTEMPT)
+_UNDRAWN: Final = delete(attempts).where(moves.OPEN_ATTEMPT)
+_GOOD: Final = select(attempts.c.id).where(
+    attempts.c.card_id == bindparam("card"), attempts.c.outcome == AttemptOutcome.GOOD.value
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,33 +99,16 @@ def claim(
 
 def _next_card(tx: Transaction, lot: OpenLot) -> AnyRow | None:
     """Lock and return the next card of *lot* that nobody else is claiming at this moment; None where there is none left."""
-    free = (
-        select(cards, batches.c.id.label("batch_id"), jobs.c.wrapped_data_key)
-        .join(jobs, cards.c.job_id == jobs.c.id)
-        .join(batches, jobs.c.batch_id == batches.c.id)
-        .where(cards.c.lot_id == lot.lot, queue.CLAIMABLE)
-        .order_by(cards.c.position)
-        .limit(1)
-        .with_for_update(of=cards, skip_locked=True)
-    )
-    return tx.connection.execute(free).one_or_none()
+    return tx.connection.execute(_FREE, {"lot": lot.lot}).one_or_none()
 
 
 def _take(tx: Transaction, card: AnyRow, lot: OpenLot, encoder: EncoderId, lease: timedelta, *, booked: bool) -> Claim:
     fence, until = card.fence + 1, tx.at + lease
     anew = {"fault": None, "fault_code": None}
     moves.move(tx, card, CardState.LEASED, "claim", fence=fence, lease_until=until, encoder=encoder, **anew)
-    attempt = tx.connection.execute(
-        insert(attempts).values(
-            card_id=card.id,
-            encoder=encoder,
-            fence=fence,
-            outcome=AttemptOutcome.OPEN.value,
-            started_at=tx.at,
-            booked=booked,
-            result={},
-        )
-    ).inserted_primary_key
+    drawn = {"card_id": card.id, "encoder": encoder, "fence": fence, "outcome": AttemptOutcome.OPEN.value}
+    kept = {"started_at": tx.at, "booked": booked, "result": {}}
+    attempt = tx.connection.execute(_DRAWN, {**drawn, **kept}).inserted_primary_key
     return Claim(
         card=CardId(card.id),
         lot=lot.lot,
@@ -144,7 +143,7 @@ def unclaim(ledger: Ledger, claim: Claim, now: datetime, *, fault: str | None = 
         if fault:
             tx.record("fault", f"card {claim.card}", crn=row.crn, cause=fault)
         book.put_back(tx, claim.attempt, claim.lot)
-        tx.connection.execute(delete(attempts).where(moves.the_open_attempt(claim.card, claim.fence)))
+        tx.connection.execute(_UNDRAWN, moves.open_attempt(row))
 
 
 def give_back(
@@ -250,12 +249,11 @@ def begin_writing(
         _refuse_second_good(tx, claim, identity_type, identity)
         moves.move(tx, row, CardState.WRITING, "begin writing", lease_until=now + lease)
         values = {"identity_type": identity_type, "identity": identity, "position": position, "writing_at": now}
-        tx.connection.execute(update(attempts).where(moves.the_open_attempt(row.id, row.fence)).values(values))
+        tx.connection.execute(_BEGUN, {**moves.open_attempt(row), **values})
 
 
 def _refuse_second_good(tx: Transaction, claim: Claim, identity_type: str, identity: str) -> None:
-    good = attempts.c.outcome == AttemptOutcome.GOOD.value
-    if tx.connection.execute(select(attempts.c.id).where(attempts.c.card_id == claim.card, good)).first():
+    if tx.connection.execute(_GOOD, {"card": claim.card}).first():
         raise NotAllowedError(f"record {claim.crn} already has a good card")
     if said := carried(tx.connection, identity_type, identity):
         raise NotAllowedError(said)
@@ -268,14 +266,22 @@ _WRITTEN: Final = {
     AttemptOutcome.SPOILED: "was spoiled for",
 }
 """What became of a chip that isn't a blank any more, whatever a person decides about its record."""
+_OTHER: Final = (
+    select(cards.c.crn, attempts.c.outcome)
+    .join(attempts, attempts.c.card_id == cards.c.id)
+    .where(
+        attempts.c.identity_type == bindparam("kind"),
+        attempts.c.identity == bindparam("chip"),
+        attempts.c.identity != "",
+        attempts.c.outcome.in_([outcome.value for outcome in _WRITTEN]),
+    )
+    .order_by(attempts.c.id.desc())
+)
 
 
 def carried(connection: Connection, identity_type: str, identity: str) -> str | None:
     """Return why nothing may be written to a chip: what it carries, may carry or was spoiled for; None for a blank."""
-    this = (attempts.c.identity_type == identity_type) & (attempts.c.identity == identity) & (attempts.c.identity != "")
-    written = attempts.c.outcome.in_([outcome.value for outcome in _WRITTEN])
-    of = select(cards.c.crn, attempts.c.outcome).join(attempts, attempts.c.card_id == cards.c.id)
-    other = connection.execute(of.where(this, written).order_by(attempts.c.id.desc())).first()
+    other = connection.execute(_OTHER, {"kind": identity_type, "chip": identity}).first()
     if other is None:
         return None
     return f"chip {identity} {_WRITTEN[AttemptOutcome(other.outcome)]} record {other.crn}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
 from bureau.errors import NotAllowedError
 from bureau.ledger.ledger import Ledger, Transaction
@@ -13,6 +13,17 @@ from bureau.models import FINAL, AttemptOutcome, BatchId, CardState, JobId, JobS
 
 CHUNK: Final = 1000
 """Rows that one transaction writes at most: SQLite has one writer, and every encoder waits for it."""
+
+
+_UNFINISHED: Final = (
+    select(cards.c.id)
+    .where(cards.c.lot_id == bindparam("lot"), cards.c.state.in_([state.value for state in CardState if state not in FINAL]))
+    .limit(1)
+)
+_LOCKS: Final = {
+    table: select(table.c.id).where(table.c.id == bindparam("number")).with_for_update(key_share=True)
+    for table in (lots, jobs, batches)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +91,7 @@ def close_lot(tx: Transaction, lot: LotId) -> BatchId | None:
     Returns the batch that this completed.
     """
     _lock(tx, lots, lot)
-    unfinished = [state.value for state in CardState if state not in FINAL]
-    is_open = select(cards.c.id).where(cards.c.lot_id == lot, cards.c.state.in_(unfinished)).limit(1)
-    if tx.connection.execute(is_open).first():
+    if tx.connection.execute(_UNFINISHED, {"lot": lot}).first():
         return None
     now = balance(tx.connection, lot)
     if not (now.records_balance and now.stock_balances):
@@ -96,7 +105,7 @@ def close_lot(tx: Transaction, lot: LotId) -> BatchId | None:
 
 def _lock(tx: Transaction, table: Table, number: int) -> None:
     """Wait for who closes the same: the last of two must see what the first one did."""
-    tx.connection.execute(select(table.c.id).where(table.c.id == number).with_for_update(key_share=True))
+    tx.connection.execute(_LOCKS[table], {"number": number})
 
 
 def _close_job(tx: Transaction, job: JobId) -> BatchId | None:

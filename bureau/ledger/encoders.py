@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, case, cast, insert, select, update
+from sqlalchemy import Connection, bindparam, case, cast, insert, select, update
 
 from bureau.errors import NotFoundError
 from bureau.ledger import book, rows
@@ -21,6 +21,20 @@ STRIKES: Final = 3
 LAST: Final = 20
 """Good cards that an encoder's speed is the mean of."""
 _IS_OPEN: Final = encoders.c.state == EncoderState.OPEN.value
+_LINE: Final = select(encoders).where(encoders.c.name == bindparam("encoder"))
+_REASON: Final = select(encoders.c.reason).where(encoders.c.name == bindparam("encoder"), _IS_OPEN)
+_TOOK: Final = bindparam("took", type_=encoders.c.pace.type)
+_PACE: Final = (
+    update(encoders)
+    .where(encoders.c.name == bindparam("encoder"))
+    .values(
+        pace=cast(
+            case((encoders.c.pace.is_(None), _TOOK), else_=encoders.c.pace + (_TOOK - encoders.c.pace) / LAST),
+            encoders.c.pace.type,
+        )
+    )
+)
+_FORGIVE: Final = update(encoders).where(encoders.c.name == bindparam("encoder"), encoders.c.strikes > 0).values(strikes=0)
 
 
 def machine(connection: Connection, encoder: EncoderId) -> Machine:
@@ -30,7 +44,7 @@ def machine(connection: Connection, encoder: EncoderId) -> Machine:
 
 def line(connection: Connection, encoder: EncoderId) -> Line:
     """Return how *encoder* stands; raises NotFoundError."""
-    row = connection.execute(select(encoders).where(encoders.c.name == encoder)).one_or_none()
+    row = connection.execute(_LINE, {"encoder": encoder}).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no encoder {encoder}", "See `bureau encoders`.")
     return _line(row, book.used_up(connection, encoder))
@@ -137,11 +151,11 @@ def left(ledger: Ledger, names: Collection[EncoderId], host: str, now: datetime)
 
 def awaits(ledger: Ledger, encoder: EncoderId, reason: str | None, now: datetime) -> bool:
     """Write down what an open *encoder* waits for, None for nothing; return whether that is news. Not audited."""
-    this = (encoders.c.name == encoder) & _IS_OPEN
     with ledger.read() as connection:
-        known = connection.execute(select(encoders.c.reason).where(this)).one_or_none()
+        known = connection.execute(_REASON, {"encoder": encoder}).one_or_none()
     if known is None or known.reason == reason:
         return False
+    this = (encoders.c.name == encoder) & _IS_OPEN
     with ledger.write(encoder, now, alone=False) as tx:
         tx.connection.execute(update(encoders).where(this).values(reason=reason))
     return True
@@ -189,12 +203,9 @@ def strike_in(tx: Transaction, encoder: EncoderId, cause: str) -> None:
 
 def pace_in(tx: Transaction, encoder: EncoderId, speed: Speed) -> None:
     """Let what a good card took count towards the pace of *encoder*, a running mean that costs a claim no query."""
-    took, pace = speed.card + speed.host, encoders.c.pace
-    mean = case((pace.is_(None), took), else_=pace + (took - pace) / LAST)
-    tx.connection.execute(update(encoders).where(encoders.c.name == encoder).values(pace=cast(mean, pace.type)))
+    tx.connection.execute(_PACE, {"encoder": encoder, "took": speed.card + speed.host})
 
 
 def forgive_in(tx: Transaction, encoder: EncoderId) -> None:
     """Forget the strikes of *encoder*: a card is good, or at least its keys fitted."""
-    has_some = (encoders.c.name == encoder) & (encoders.c.strikes > 0)
-    tx.connection.execute(update(encoders).where(has_some).values(strikes=0))
+    tx.connection.execute(_FORGIVE, {"encoder": encoder})

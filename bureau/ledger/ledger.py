@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -20,12 +19,17 @@ NEVER: Final = 100.0
 
 
 class Database(Protocol):
-    """What differs between databases; READING and WRITING are the execution options of a connection."""
+    """What differs between databases; READING and WRITING are the execution options of a connection.
+
+    EXCLUSIVE: whether nobody at all can write beside a writer, so that what it has read stays as it is.
+    """
 
     @property
     def READING(self) -> Mapping[str, Any]: ...  # noqa: N802, D102 - a module's constants and functions, as it says there
     @property
     def WRITING(self) -> Mapping[str, Any]: ...  # noqa: N802, D102
+    @property
+    def EXCLUSIVE(self) -> bool: ...  # noqa: N802, D102
     def engine(self, url: URL) -> Engine: ...  # noqa: D102
     def exists(self, url: URL) -> bool: ...  # noqa: D102
     def create(self, url: URL) -> None: ...  # noqa: D102
@@ -54,17 +58,25 @@ def _available() -> Iterator[None]:
 
 
 _TABLES: Final = (schema.encoders, schema.files, schema.profiles, schema.accounts)
-_CHANGED: Final = or_(*(exists(select(table)) for table in _TABLES))
-"""Whether anybody has ever changed the ledger, whatever its audit log says."""
+_CHANGED: Final = select(or_(*(exists(select(table)) for table in _TABLES)))
+_HEAD: Final = select(schema.audit_head)
+_NEWEST_HEAD: Final = _HEAD.with_for_update()
+_APPEND: Final = insert(schema.audit)
+_ADVANCE: Final = update(schema.audit_head).where(schema.audit_head.c.id == 1)
+"""Statements that every card needs stand ready: building one anew takes longer than carrying it out."""
 
 
 def has_changed(connection: Connection) -> bool:
     """Return whether anybody has ever changed the ledger, whatever its audit log says."""
-    return bool(connection.execute(select(_CHANGED)).scalar())
+    return bool(connection.execute(_CHANGED).scalar())
 
 
 def _head(row: Row[*tuple[Any, ...]]) -> audit.Head:
     return audit.Head(number=row.number, digest=row.digest, mac=row.mac)
+
+
+def _columns(made: audit.Entry | audit.Head) -> dict[str, object]:
+    return {name: getattr(made, name) for name in made.__slots__}
 
 
 def _parse(url: str) -> tuple[URL, Database]:
@@ -102,8 +114,8 @@ class Transaction:
         self._database = database
         self._authenticate = authenticate
         self._told: list[tuple[str, str, dict[str, Detail]]] = []
-        row = connection.execute(select(schema.audit_head, _CHANGED.label("changed"))).one_or_none()
-        self._head = self._authentic(_head(row) if row is not None and (row.number or not row.changed) else None)
+        row = connection.execute(_HEAD).one_or_none()
+        self._head = self._authentic(_head(row) if row is not None and (row.number or not has_changed(connection)) else None)
 
     def lock_name(self, name: str) -> None:
         """Keep everyone who locks the same *name* waiting until this change is made or not."""
@@ -117,8 +129,7 @@ class Transaction:
         """Write down what was recorded: the log's head is what all changes have in common, so it is locked last."""
         if not self._told:
             return
-        row = self.connection.execute(select(schema.audit_head).with_for_update()).one()
-        head = _head(row)
+        head = self._head if self._database.EXCLUSIVE else _head(self.connection.execute(_NEWEST_HEAD).one())
         if head != self._head:  # somebody else's change was made meanwhile
             self._authentic(head)
         entries = []
@@ -126,9 +137,9 @@ class Transaction:
             entry, head = audit.append(
                 head, self._authenticate, at=self.at, actor=self.actor, action=action, subject=subject, details=details
             )
-            entries.append(asdict(entry))
-        self.connection.execute(insert(schema.audit), entries)
-        self.connection.execute(update(schema.audit_head).where(schema.audit_head.c.id == 1).values(asdict(head)))
+            entries.append(_columns(entry))
+        self.connection.execute(_APPEND, entries)
+        self.connection.execute(_ADVANCE, _columns(head))
 
     def _authentic(self, head: audit.Head | None) -> audit.Head:
         if head is None or not audit.is_authentic(head, self._authenticate):

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from bureau.errors import FenceError, NotAllowedError, NotFoundError
 from bureau.ledger import book
@@ -24,10 +24,20 @@ ENDS: Final = {
 """What the piece of plastic in hand has become when its card goes to a state that ends the lease."""
 
 
+_CARD: Final = (
+    select(cards.c.id, cards.c.lot_id, cards.c.crn, cards.c.state, cards.c.fence, cards.c.lease_until, cards.c.returns)
+    .where(cards.c.id == bindparam("card"))
+    .with_for_update()
+)
+_SAME_CARD: Final = update(cards).where(
+    cards.c.id == bindparam("card"), cards.c.fence == bindparam("was_fence"), cards.c.state == bindparam("was_state")
+)
+"""Changes a card that still stands as it was read, in the columns that are given beside."""
+
+
 def card_row(tx: Transaction, card: CardId) -> AnyRow:
     """Return where *card* stands; raises NotFoundError."""
-    wanted = (cards.c.id, cards.c.lot_id, cards.c.crn, cards.c.state, cards.c.fence, cards.c.lease_until, cards.c.returns)
-    row = tx.connection.execute(select(*wanted).where(cards.c.id == card).with_for_update()).one_or_none()
+    row = tx.connection.execute(_CARD, {"card": card}).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no card {card}")
     return row
@@ -57,8 +67,8 @@ def move(tx: Transaction, row: AnyRow, state: CardState, action: str, **values: 
         raise NotAllowedError(f"card {row.id} is {row.state} and can't become {state}")
     if "lease_until" not in values:
         values |= {"lease_until": None, "encoder": None}
-    same = (cards.c.id == row.id) & (cards.c.fence == row.fence) & (cards.c.state == row.state)
-    if tx.connection.execute(update(cards).where(same).values(state=state.value, **values)).rowcount != 1:
+    was = {"card": row.id, "was_fence": row.fence, "was_state": row.state}
+    if tx.connection.execute(_SAME_CARD, {**was, "state": state.value, **values}).rowcount != 1:
         raise FenceError(f"the lease {row.fence} on card {row.id} is over")
     fence = values.get("fence", row.fence)
     tx.record(action, f"card {row.id}", crn=row.crn, fence=int(str(fence)), was=str(row.state), now=state.value)
@@ -74,10 +84,21 @@ def move_all(tx: Transaction, job: JobId, was: CardState, state: CardState, acti
     return moved
 
 
-def the_open_attempt(card: CardId, fence: int) -> ColumnElement[bool]:
-    """Return the condition that finds the piece of plastic that the holder of *fence* works on."""
-    is_open = attempts.c.outcome == AttemptOutcome.OPEN.value
-    return (attempts.c.card_id == card) & (attempts.c.fence == fence) & is_open
+OPEN_ATTEMPT: Final[ColumnElement[bool]] = (
+    (attempts.c.card_id == bindparam("card"))
+    & (attempts.c.fence == bindparam("holder"))
+    & (attempts.c.outcome == AttemptOutcome.OPEN.value)
+)
+"""The condition that finds the piece of plastic that the *holder* of a fence works on, for a *card*."""
+_OPEN: Final = select(attempts.c.id, attempts.c.started_at).where(OPEN_ATTEMPT)
+_ATTEMPT: Final = update(attempts).where(attempts.c.id == bindparam("attempt"))
+_FORGET: Final = delete(traces).where(traces.c.attempt_id == bindparam("attempt"))
+_KEEP: Final = insert(traces)
+
+
+def open_attempt(row: AnyRow) -> dict[str, int]:
+    """Return what OPEN_ATTEMPT asks for, of the card of *row*."""
+    return {"card": row.id, "holder": row.fence}
 
 
 def end_attempt(
@@ -93,8 +114,7 @@ def end_attempt(
 
     It kept its encoder busy until now, or until its lease ended, however late somebody noticed that.
     """
-    this = the_open_attempt(row.id, row.fence)
-    attempt = tx.connection.execute(select(attempts.c.id, attempts.c.started_at).where(this)).one_or_none()
+    attempt = tx.connection.execute(_OPEN, open_attempt(row)).one_or_none()
     if attempt is None:
         raise FenceError(f"the lease {row.fence} on card {row.id} is over")
     if recording is not None:
@@ -102,12 +122,13 @@ def end_attempt(
     if outcome is AttemptOutcome.RETURNED:
         book.put_back(tx, attempt.id, LotId(row.lot_id))
     busy = max(min(now, row.lease_until) - attempt.started_at, timedelta(0)) // MICROSECOND
-    ended = update(attempts).where(attempts.c.id == attempt.id)
-    tx.connection.execute(ended.values(outcome=outcome.value, cause=cause, ended_at=now, busy_time=busy, **values))
+    ended = {"outcome": outcome.value, "cause": cause, "ended_at": now, "busy_time": busy, **values}
+    tx.connection.execute(_ATTEMPT, {"attempt": attempt.id, **ended})
 
 
 def keep(tx: Transaction, attempt: int, recording: Recording) -> None:
     """Keep what was recorded of an attempt, in the place of anything that was."""
-    tx.connection.execute(update(attempts).where(attempts.c.id == attempt).values(speed_columns(recording.speed)))
-    tx.connection.execute(delete(traces).where(traces.c.attempt_id == attempt))
-    tx.connection.execute(insert(traces).values(attempt_id=attempt, sealed=recording.sealed))
+    this = {"attempt": attempt}
+    tx.connection.execute(_ATTEMPT, {**this, **speed_columns(recording.speed)})
+    tx.connection.execute(_FORGET, this)
+    tx.connection.execute(_KEEP, {"attempt_id": attempt, "sealed": recording.sealed})

@@ -29,6 +29,8 @@ _SESSION: Final = "-c lock_timeout=10s -c synchronous_commit=on -c timezone=UTC"
 """Whatever the server's settings say, a change that was committed lasts."""
 READING: Final[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 WRITING: Final[Mapping[str, Any]] = {"isolation_level": "READ COMMITTED"}
+EXCLUSIVE: Final = False
+"""The ledger's lock keeps this program's changes apart, not what somebody else does in the database."""
 
 
 def engine(url: URL) -> Engine:

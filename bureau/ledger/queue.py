@@ -39,11 +39,17 @@ def lots_with_jobs() -> Select[*tuple[object, ...]]:
     return select(lots, *columns).join(jobs, lots.c.job_id == jobs.c.id)
 
 
+_OPEN_LOTS: Final = lots_with_jobs().where(
+    jobs.c.state == JobState.RELEASED.value,
+    lots.c.closed_at.is_(None),
+    FREE,
+    exists().where(cards.c.lot_id == lots.c.id, CLAIMABLE),
+)
+
+
 def open_lots(connection: Connection) -> list[OpenLot]:
     """Return the released lots that nothing holds and that have a card to claim, late as far as the ledger says so."""
-    has_card = exists().where(cards.c.lot_id == lots.c.id, CLAIMABLE)
-    released = (jobs.c.state == JobState.RELEASED.value) & lots.c.closed_at.is_(None)
-    return [open_lot(row) for row in connection.execute(lots_with_jobs().where(released, FREE, has_card))]
+    return [open_lot(row) for row in connection.execute(_OPEN_LOTS)]
 
 
 def may_begin(tx: Transaction, lot: OpenLot) -> bool:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from bureau.ledger.schema import job_profiles, profiles
 from bureau.models import (
@@ -31,6 +31,14 @@ from hardware.trace.speed import Speed
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns its function's docstring names."""
+
+
+_PINS: Final = (
+    select(profiles.c.kind, profiles.c.unique_id, profiles.c.version, profiles.c.digest)
+    .join(job_profiles, job_profiles.c.profile_id == profiles.c.id)
+    .where(job_profiles.c.job_id == bindparam("job"))
+    .order_by(profiles.c.id)
+)
 
 
 class ResultJson(TypedDict, total=False):
@@ -217,6 +225,4 @@ def pin(row: AnyRow) -> ProfilePin:
 
 def pins(connection: Connection, job: JobId) -> tuple[ProfilePin, ...]:
     """Return the profiles that *job* uses."""
-    wanted = select(profiles.c.kind, profiles.c.unique_id, profiles.c.version, profiles.c.digest)
-    used = wanted.join(job_profiles, job_profiles.c.profile_id == profiles.c.id).where(job_profiles.c.job_id == job)
-    return tuple(pin(row) for row in connection.execute(used.order_by(profiles.c.id)))
+    return tuple(pin(row) for row in connection.execute(_PINS, {"job": job}))

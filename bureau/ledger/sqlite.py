@@ -15,6 +15,7 @@ BUSY_SECONDS: Final = 10
 _WRITING: Final = "bureau_writing"
 READING: Final[Mapping[str, Any]] = {}
 WRITING: Final[Mapping[str, Any]] = {_WRITING: True}
+EXCLUSIVE: Final = True
 _PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",
