@@ -120,10 +120,10 @@ def _bytes(entry: dict[str, Any], key: str) -> bytes:
 
 
 def _hex(data: bytes, hidden: Iterable[Span] = ()) -> str:
-    text = [f"{byte:02X}" for byte in data]
+    text = data.hex().upper()
     for start, end in hidden:
-        text[start:end] = [MASK] * (end - start)
-    return "".join(text)
+        text = text[: 2 * start] + MASK * (end - start) + text[2 * end :]
+    return text
 
 
 def _json(value: dict[str, object]) -> str:
