@@ -3,18 +3,22 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from hardware.errors import PlanError
 from hardware.iso7816 import AID
+from hardware.keystores import KeyId, Transport
 from hardware.perso.layout import layout
 from hardware.perso.order import Action, ApplicationOrder, Element, Instructions, Order, Step, Target, TargetState, UniqueID
 from hardware.perso.product import Product
-from hardware.perso.profiles import ApplicationProfile, CardProfile
+from hardware.perso.profiles import ApplicationProfile, CardProfile, TagEncoding
 from hardware.perso.values import Coded, Places, code, described, elements, shown
 
 LEVELS: Final = (0x01, 0x03)
 """Security levels that the secure channels offer."""
+_SOME: Final = {False: None, True: Transport(key=KeyId("00"), cbc=False, iv=b"")}
+"""Whether a value stands under a transport key; which one makes no difference here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,14 +137,45 @@ def _step(
             values += [value] if value else []
     if step.script is not None:  # what becomes of the values is the script's business
         return
-    found = list(_instructions(step.instructions, values, dek_block))
-    yield from found
-    if failed or any(not warning for _, _, warning in found):
-        return
+    shapes = tuple(
+        _Shape(each.name, each.tag, each.structure, len(each.value), each.transport is not None) for each in values
+    )
+    said, unfit = _shaped(shapes, step.instructions, dek_block, product.block, product.packing)
+    yield from said
+    if unfit and not failed:
+        yield "PersoDeviceIns", unfit, False
+
+
+class _Shape(NamedTuple):
+    """All of a value that the instructions are about: never the value itself, for a shape is remembered."""
+
+    name: str
+    tag: int
+    structure: TagEncoding
+    length: int
+    secret: bool
+
+
+@lru_cache(maxsize=256)
+def _shaped(
+    shapes: tuple[_Shape, ...], instructions: Instructions, dek_block: int, room: int, packing: bool
+) -> tuple[tuple[Found, ...], str | None]:
+    """Return what is wrong with *instructions* for values of such *shapes*, and, if nothing is, why they can't be laid out.
+
+    The records of a file are much alike, so few shapes answer for all of them.
+    """
+    values = [
+        Coded(name=each.name, tag=each.tag, structure=each.structure, value=bytes(each.length), transport=_SOME[each.secret])
+        for each in shapes
+    ]
+    found = tuple(_instructions(instructions, values, dek_block))
+    if any(not warning for _, _, warning in found):
+        return found, None
     try:
-        layout(values, step.instructions, room=product.block, packing=product.packing)
+        layout(values, instructions, room=room, packing=packing)
     except ValueError as wrong:
-        yield "PersoDeviceIns", str(wrong), False
+        return found, str(wrong)
+    return found, None
 
 
 def _instructions(instructions: Instructions, values: list[Coded], dek_block: int) -> Iterator[Found]:
