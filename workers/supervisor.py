@@ -55,9 +55,10 @@ class Supervisor:
             )
 
     def start(self, encoders: Sequence[str]) -> None:
-        """Start a worker for each of *encoders*, the office and beat."""
+        """Start a worker for each of *encoders*, and office and beat unless they run already."""
         for queue in (*(LINE + encoder for encoder in encoders), OFFICE, BEAT):
-            self._fork(queue)
+            if queue not in self.running:
+                self._fork(queue)
 
     def check(self) -> None:
         """Start again, after a while, what ended by itself; an encoder's worker comes back held."""

@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "audit": "bureau.cli.stores",
     "migrate": "bureau.cli.stores",
     "backup": "bureau.cli.stores",
+    "bench": "bureau.cli.bench",
 }
 """Where each command stands; it is imported when it is asked for."""
 

@@ -73,7 +73,7 @@ def _make(plant: Plant) -> None:
 def _take_in(plant: Plant) -> None:
     founding.found(plant)
     for sample in SAMPLES:
-        jobs, found = _submit(plant, sample)
+        jobs, found = submit_sample(plant, sample)
         operate.release(plant, jobs, plant.settings.user, no_wake)
         note(f"{sample}: {counted(found, 'card')}, released as job {', '.join(map(str, jobs))}")
 
@@ -120,7 +120,8 @@ def _is_under_way(job: JobView) -> bool:
     return bool(in_hand or (job.counts[CardState.READY] and not job.waits and not job.stops))
 
 
-def _submit(plant: Plant, sample: str) -> tuple[Sequence[JobId], int]:
+def submit_sample(plant: Plant, sample: str) -> tuple[Sequence[JobId], int]:
+    """Take in one of SAMPLES; returns its jobs, which are held, and how many cards they have."""
     with resources.as_file(DEMO / sample) as file:
         jobs, found = submit(
             plant, file, issuer="TESTCLUB", production=False, actor=plant.settings.user, progress=lambda *_shown: None

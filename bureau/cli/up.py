@@ -74,8 +74,8 @@ class Bureau:
     """When this host last gave a sign of life."""
 
     def start(self, names: Sequence[EncoderId], *, opener: str | None) -> None:
-        """Start the workers of *names*; keep() opens their lines where there is an *opener*."""
-        self.names, self.missing, self.opener = tuple(names), set(names), opener
+        """Start the workers of *names*, beside those that run; keep() opens their lines where there is an *opener*."""
+        self.names, self.missing, self.opener = (*self.names, *names), set(names), opener
         self.since = self.plant.clock()
         self.supervisor.start(names)
 

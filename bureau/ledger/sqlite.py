@@ -106,3 +106,8 @@ def _connected(raw: sqlite3.Connection, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     writing = connection.get_execution_options().get(_WRITING, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def version() -> str:
+    """Return the version of SQLite itself."""
+    return sqlite3.sqlite_version

@@ -315,6 +315,35 @@ def list_attempts(connection: Connection, card: CardId) -> list[AttemptView]:
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """When the *good* cards of a job were made: the first and the last claim of one, and when the last was good.
+
+    all_at_work: when the last of its encoders claimed its first.
+    """
+
+    good: int
+    first_claim: datetime
+    all_at_work: datetime
+    last_claim: datetime
+    last_good: datetime
+
+
+def span(connection: Connection, job: JobId) -> Span | None:
+    """Return when the good cards of *job* were made; None where there is none."""
+    began, ended = attempts.c.started_at, attempts.c.ended_at
+    is_good = (cards.c.job_id == job) & (attempts.c.outcome == AttemptOutcome.GOOD.value)
+    wanted = select(func.count(), func.min(began), func.max(began), func.max(ended))
+    good, first, last, end = connection.execute(wanted.join(cards, attempts.c.card_id == cards.c.id).where(is_good)).one()
+    if not good:
+        return None
+    firsts = (
+        select(func.min(began)).join(cards, attempts.c.card_id == cards.c.id).where(is_good).group_by(attempts.c.encoder)
+    )
+    ready = max(connection.execute(firsts).scalars())
+    return Span(good=good, first_claim=first, all_at_work=ready, last_claim=last, last_good=end)
+
+
 def find_jobs(connection: Connection, named: str) -> tuple[JobId, ...]:
     """Return the jobs that a person means: by number, BatchID/JobID, BatchID, or a container's BatchID.
 

@@ -137,7 +137,7 @@ def _encoder(file: Path, name: EncoderId, entry: Mapping[str, Any], known: Mappi
     mode = text("mode", Mode.TEST)
     if mode not in (Mode.TEST, Mode.PRODUCTION):
         raise BureauError(f"{file}: encoder {name}: mode is TEST or PRODUCTION")
-    if mode == Mode.PRODUCTION and (text("kind") == "simulator" or "feeder" in entry.get("options", {})):
+    if mode == Mode.PRODUCTION and (text("kind") in ("simulator", "bench") or "feeder" in entry.get("options", {})):
         raise BureauError(f"{file}: encoder {name}: a simulator makes no production cards", "Leave its mode TEST.")
     machine = Machine(
         encoder=name,
