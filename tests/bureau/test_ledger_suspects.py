@@ -147,8 +147,8 @@ def test_only_a_suspect_card_can_be_resolved(ledger: Ledger, was: CardState) -> 
 def test_a_chip_that_cannot_come_back_proves_nothing(ledger: Ledger, values: dict[str, object], message: str) -> None:
     """Its card can only be scrapped or made again."""
     claim = lost(ledger)
-    accounts.add(ledger, "ann", Role.SUPERVISOR, b"salt", b"verifier", "root", NOW)
     with ledger.write("test", NOW) as tx:
+        accounts.add(tx, "ann", Role.SUPERVISOR, b"salt", b"verifier")
         requests.ask(tx, "destroy", {}, "trial", "ann", LEASE, about="trial")
         tx.connection.execute(update(attempts).values(values))
     with pytest.raises(NotAllowedError, match=message) as refused:

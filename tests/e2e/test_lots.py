@@ -11,12 +11,12 @@ from lxml import etree
 
 from bureau.ledger import auditing, stops, views
 from bureau.models import CardState, JobId, LotId, Role
-from bureau.service import operate, people
+from bureau.service import decisions, operate
 from bureau.service.plant import Plant, no_wake
 from tests.e2e import bureaus
 from tests.e2e.batches import standard_job
 from tests.e2e.bureaus import ACTOR, BLUE, Bureau, Station
-from tests.e2e.conftest import Typed
+from tests.typed import Typed
 
 REFUSING, SILENT = "memory = 10", "mute_at = 20"
 JOB, LOT = JobId(1), LotId(1)
@@ -92,7 +92,7 @@ def test_the_issuer_is_told_the_cause_of_each_reject(bureau: Bureau, typed: Type
     rejected, suspect = (
         next(crn for crn in states if states[crn] is state) for state in (CardState.REJECTED, CardState.SUSPECT)
     )
-    people.add(bureau.plant, "anna", Role.SUPERVISOR, b"passphrase of anna", "root")
+    decisions.add_account(bureau.plant, "anna", Role.SUPERVISOR, b"passphrase of anna", None)
     read, write = os.pipe()
     os.write(write, b"passphrase of anna")
     os.close(write)
