@@ -4,6 +4,7 @@ import csv
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ JOB, LOT = JobId(1), LotId(1)
 
 
 @pytest.fixture
-def bureau(home: Path) -> Iterator[Bureau]:
+def bureau(home: Path, log: StringIO) -> Iterator[Bureau]:
     """A bureau whose lots hold themselves above five percent."""
     settings = replace(bureaus.settings(home), most_rejects=5)
     with bureaus.opened(Plant(settings)) as opened:
