@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from datetime import tzinfo
+from typing import Final
 
 import click
 from rich.console import Group
@@ -19,16 +20,35 @@ from bureau.ledger.floor import EncoderView
 from bureau.ledger.ledger import Ledger
 from bureau.models import CardState, EncoderId, EncoderState, JobId
 from bureau.reasons import held
+from bureau.scheduling import Machine
 from bureau.service import operate
 from bureau.service.people import Action
 from bureau.service.plant import Plant
 from hardware.trace.speed import Speed
 
+SHOWN: Final = (
+    "encoder",
+    "state",
+    "host",
+    "product",
+    "mode",
+    "made",
+    "stocks",
+    "left",
+    "card_in_hand",
+    "a_card_takes",
+    "why",
+)
+"""What of an encoder a person sees at once; programs get it all."""
+
 
 @click.command("encoders")
 @as_json
 def encoders_command(json_: bool) -> None:
-    """List the encoders: what they hold, open or why not."""
+    """List the encoders: what they hold, open or why not.
+
+    --json says more: environment, protocols and interpreters, stock changes, since when.
+    """
     plant = session.plant()
     with session.reading().read() as connection:
         seen = {view.machine.encoder: view for view in floor.list_encoders(connection)}
@@ -37,34 +57,39 @@ def encoders_command(json_: bool) -> None:
         view, config = seen.get(name), plant.encoders.get(name)
         machine = view.machine if view else config.machine if config else None
         if machine is not None:
-            rows.append(
-                {
-                    "encoder": name,
-                    "state": view.machine.state if view else "never started",
-                    "why": _why(view, plant.settings.plant) if view else "start it with `bureau up`",
-                    "held_by": view.hold.by if view and view.hold else None,
-                    "since": view.hold.at if view and view.hold else None,
-                    "host": view.host if view else "",
-                    "made": view.made if view else 0,
-                    "product": machine.product,
-                    "stocks": machine.stocks,
-                    "left": [f"{count} {stock}" for stock, count in view.left.items()] if view else (),
-                    "environment": f"{machine.environment} {machine.version}",
-                    "can": [*machine.protocols, *(" ".join(each) for each in machine.interpreters)],
-                    "mode": machine.mode,
-                    "stock_changes": view.stock_changes if view else 0,
-                    "card_in_hand": view.in_hand if view else (),
-                    "a_card_takes": _speed(view.speed) if view and view.speed else "",
-                    "started": view.started_at if view else None,
-                }
-            )
+            row = _encoder(machine, view, plant.settings.plant)
+            who = {"why": held(view.hold, plant.settings.plant)} if view and view.hold else {}
+            rows.append(row if json_ else {name: row[name] for name in SHOWN} | who)
     empty = f"{plant.settings.stations_file} names no encoder; config/demo/stations.toml shows how."
     listing(rows, json_=json_, zone=plant.settings.plant, empty=empty)
 
 
+def _encoder(machine: Machine, view: EncoderView | None, zone: tzinfo) -> dict[str, object]:
+    return {
+        "encoder": machine.encoder,
+        "state": view.machine.state if view else "never started",
+        "why": _why(view, zone) if view else "start it with `bureau up`",
+        "held_by": view.hold.by if view and view.hold else None,
+        "since": view.hold.at if view and view.hold else None,
+        "host": view.host if view else "",
+        "product": machine.product,
+        "mode": machine.mode,
+        "made": view.made if view else 0,
+        "stocks": machine.stocks,
+        "left": [f"{count} {stock}" for stock, count in view.left.items()] if view else (),
+        "environment": f"{machine.environment} {machine.version}",
+        "can": [*machine.protocols, *(" ".join(each) for each in machine.interpreters)],
+        "stock_changes": view.stock_changes if view else 0,
+        "card_in_hand": view.in_hand if view else (),
+        "a_card_takes": _speed(view.speed) if view and view.speed else "",
+        "started": view.started_at if view else None,
+    }
+
+
 def _why(view: EncoderView, zone: tzinfo) -> str | None:
-    is_lost = view.machine.state is EncoderState.LOST
-    return reasons.lost(view.host, view.seen_at, zone) if is_lost else view.reason
+    if view.machine.state is EncoderState.LOST:
+        return reasons.lost(view.host, view.seen_at, zone)
+    return view.reason
 
 
 def _speed(mean: Speed) -> str:

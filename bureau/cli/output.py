@@ -43,7 +43,7 @@ def details(row: Row, *, zone: ZoneInfo) -> None:
     """Print one thing, a line for each field that says something."""
     width = max(map(len, row))
     for name, value in row.items():
-        if value not in (None, "", ()):
+        if value is not False and value not in (None, "", (), []):
             say(f"{name.replace('_', ' '):{width}}  {_cell(value, zone)}")
 
 
