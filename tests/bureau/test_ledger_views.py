@@ -17,6 +17,7 @@ from bureau.models import (
     CommonApplication,
     CommonGroup,
     CommonModule,
+    EncoderId,
     EncoderState,
     Envelope,
     Form,
@@ -184,6 +185,32 @@ def test_the_cards_of_a_job_are_listed_in_pages(ledger: Ledger) -> None:
         ("410002", CardState.READY, None, 0, 0, None),
     ]
     assert [each.position for each in rest] == [1]
+
+
+def test_a_job_knows_when_its_good_cards_were_made(ledger: Ledger) -> None:
+    """From the first claim to the last good card, whoever made them; what went wrong, or was another job's, is no part."""
+    (number, other) = submit(ledger, "A", job("1", lot(4)), job("2", lot(1), priority=3))
+    open_encoder(ledger, SIM1, SIM2)
+    at = [NOW + timedelta(seconds=second) for second in range(8)]
+
+    def made(encoder: EncoderId, chip: str, claimed: int, ended: int, *, good: bool = True) -> None:
+        claim = take(ledger, encoder, at[claimed])
+        write(ledger, claim, chip)
+        claims.verifying(ledger, claim, at[ended], LEASE)
+        ends = (CardState.GOOD, AttemptOutcome.GOOD) if good else (CardState.REJECTED, AttemptOutcome.SPOILED)
+        claims.settle(ledger, claim, *ends, at[ended], cause=None if good else "trial")
+
+    with ledger.read() as connection:
+        assert views.span(connection, number) is None
+    made(SIM1, "AA", 0, 1, good=False)
+    made(SIM1, "AB", 1, 2)
+    made(SIM1, "AC", 2, 6)
+    made(SIM2, "AD", 4, 5)
+    made(SIM2, "AE", 6, 7)
+    with ledger.read() as connection:
+        span, rest = views.span(connection, number), views.span(connection, other)
+    assert span == views.Span(good=3, first_claim=at[1], all_at_work=at[4], last_claim=at[4], last_good=at[6])
+    assert rest == views.Span(good=1, first_claim=at[6], all_at_work=at[6], last_claim=at[6], last_good=at[7])
 
 
 def test_encoders_show_their_line_and_what_they_hold(ledger: Ledger) -> None:
