@@ -332,11 +332,11 @@ def settle(
         result = result_json(aids, steps)
         kept = {"cause_code": code, "card_state": card_state, "result": result}
         moves.end_attempt(tx, row, outcome, cause, now, recording, **kept)
-        if state is CardState.GOOD:
+        if state is not CardState.GOOD:
+            encoders.strike_in(tx, claim.encoder, cause or state)
+        elif recording is None:
             encoders.forgive_in(tx, claim.encoder)
         else:
-            encoders.strike_in(tx, claim.encoder, cause or state)
-        if state is CardState.GOOD and recording is not None:
             encoders.pace_in(tx, claim.encoder, recording.speed)
         samples.settle(tx, claim.attempt, claim.lot, state, f"card {claim.card}: {cause or state}")
         if state is not CardState.GOOD:

@@ -31,7 +31,8 @@ _PACE: Final = (
         pace=cast(
             case((encoders.c.pace.is_(None), _TOOK), else_=encoders.c.pace + (_TOOK - encoders.c.pace) / LAST),
             encoders.c.pace.type,
-        )
+        ),
+        strikes=0,
     )
 )
 _FORGIVE: Final = update(encoders).where(encoders.c.name == bindparam("encoder"), encoders.c.strikes > 0).values(strikes=0)
@@ -202,7 +203,7 @@ def strike_in(tx: Transaction, encoder: EncoderId, cause: str) -> None:
 
 
 def pace_in(tx: Transaction, encoder: EncoderId, speed: Speed) -> None:
-    """Let what a good card took count towards the pace of *encoder*, a running mean that costs a claim no query."""
+    """Let what a good card took count towards the pace of *encoder*, a running mean, and forget its strikes."""
     tx.connection.execute(_PACE, {"encoder": encoder, "took": speed.card + speed.host})
 
 

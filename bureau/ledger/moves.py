@@ -118,17 +118,21 @@ def end_attempt(
     if attempt is None:
         raise FenceError(f"the lease {row.fence} on card {row.id} is over")
     if recording is not None:
-        keep(tx, attempt.id, recording)
+        values |= _recorded(tx, attempt.id, recording)
     if outcome is AttemptOutcome.RETURNED:
         book.put_back(tx, attempt.id, LotId(row.lot_id))
     busy = max(min(now, row.lease_until) - attempt.started_at, timedelta(0)) // MICROSECOND
-    ended = {"outcome": outcome.value, "cause": cause, "ended_at": now, "busy_time": busy, **values}
-    tx.connection.execute(_ATTEMPT, {"attempt": attempt.id, **ended})
+    ended = {"outcome": outcome.value, "cause": cause, "ended_at": now, "busy_time": busy}
+    tx.connection.execute(_ATTEMPT, {"attempt": attempt.id, **ended, **values})
 
 
 def keep(tx: Transaction, attempt: int, recording: Recording) -> None:
     """Keep what was recorded of an attempt, in the place of anything that was."""
-    this = {"attempt": attempt}
-    tx.connection.execute(_ATTEMPT, {**this, **speed_columns(recording.speed)})
-    tx.connection.execute(_FORGET, this)
+    tx.connection.execute(_ATTEMPT, {"attempt": attempt, **_recorded(tx, attempt, recording)})
+
+
+def _recorded(tx: Transaction, attempt: int, recording: Recording) -> dict[str, object]:
+    """Keep the trace of an attempt, in the place of anything that was; return what remains to be written beside it."""
+    tx.connection.execute(_FORGET, {"attempt": attempt})
     tx.connection.execute(_KEEP, {"attempt_id": attempt, "sealed": recording.sealed})
+    return speed_columns(recording.speed)
