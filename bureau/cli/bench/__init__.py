@@ -31,9 +31,11 @@ QUICK_SECONDS: Final = 0.1
 )
 @click.option("--quick", is_flag=True, help="See within seconds that it works; its numbers say little.")
 def bench_command(json_: bool, only: str | None, quick: bool) -> None:
-    """Measure what the engine costs, each number beside its goal, in under five minutes.
+    """Measure what the engine costs on this machine.
 
-    \\b
+    Each number stands beside its goal; all of them take under five minutes.
+
+    \b
     host         milliseconds of an encoder's time per card beyond the card's own, and where they go
     utilisation  the share of the encoders' time that is cards' time, on 1 to 120 encoders
     submission   how fast a file of 100,000 cards is taken in, and how long a claim waits meanwhile
