@@ -7,7 +7,7 @@ the next card, and until a lot has its first good one every card is a sample.
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, case, select, update
 
 from bureau.ledger import stops
 from bureau.ledger.ledger import Transaction
@@ -18,13 +18,22 @@ EVERY: Final[Mapping[int, int]] = {1: 1, 2: 10, 3: 100}
 """By a job's RiskLevel, one card in how many is a sample; at any other level each is."""
 
 
+_RISK: Final = select(jobs.c.risk).where(jobs.c.id == lots.c.job_id).scalar_subquery()
+_PASS: Final = (
+    update(lots)
+    .where(lots.c.id == bindparam("lot"), lots.c.unsampled + 1 < case(dict(EVERY), value=_RISK, else_=1))
+    .values(unsampled=lots.c.unsampled + 1)
+)
+"""Counts a card that needn't be a sample."""
+_TAKE: Final = update(attempts).where(attempts.c.id == bindparam("attempt")).values(sampled=True)
+_TAKEN: Final = select(attempts.c.sampled).where(attempts.c.id == bindparam("attempt"))
+
+
 def take(tx: Transaction, attempt: AttemptId, lot: LotId) -> bool:
     """Count a card of *lot* that is about to be read back, and return whether it is a sample."""
-    risk = tx.connection.execute(select(jobs.c.risk).join(lots, lots.c.job_id == jobs.c.id).where(lots.c.id == lot)).scalar()
-    is_other = (lots.c.id == lot) & (lots.c.unsampled + 1 < EVERY.get(risk or 0, 1))
-    if tx.connection.execute(update(lots).where(is_other).values(unsampled=lots.c.unsampled + 1)).rowcount:
+    if tx.connection.execute(_PASS, {"lot": lot}).rowcount:
         return False
-    tx.connection.execute(update(attempts).where(attempts.c.id == attempt).values(sampled=True))
+    tx.connection.execute(_TAKE, {"attempt": attempt})
     return True
 
 
@@ -33,7 +42,7 @@ def settle(tx: Transaction, attempt: AttemptId, lot: LotId, state: CardState, wh
 
     One whose fate is unknown does neither: the next card is a sample again. *what* tells of the card, without a value.
     """
-    if not tx.connection.execute(select(attempts.c.sampled).where(attempts.c.id == attempt)).scalar():
+    if not tx.connection.execute(_TAKEN, {"attempt": attempt}).scalar():
         return
     if state is CardState.GOOD:
         tx.connection.execute(update(lots).where(lots.c.id == lot).values(unsampled=0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from bureau.errors import NotAllowedError, NotFoundError
 from bureau.ledger import closing
@@ -87,10 +87,16 @@ def judge_in(tx: Transaction, lot: LotId) -> None:
         stop_in(tx, lot, f"{wrong} of {done} cards went wrong ({share})")
 
 
+_ASKS: Final = (
+    select(jobs.c.first_article)
+    .join(lots, lots.c.job_id == jobs.c.id)
+    .where(lots.c.id == bindparam("lot"), lots.c.article_at.is_(None))
+)
+
+
 def article_in(tx: Transaction, card: CardId, lot: LotId) -> None:
     """Hold *lot* if *card*, which has just become good, is the first article that its job wants approved."""
-    asks = select(jobs.c.first_article).join(lots, lots.c.job_id == jobs.c.id)
-    if tx.connection.execute(asks.where(lots.c.id == lot, lots.c.article_at.is_(None))).scalar_one_or_none():
+    if tx.connection.execute(_ASKS, {"lot": lot}).scalar_one_or_none():
         stop_in(tx, lot, f"first article: card {card} waits for approval")
 
 

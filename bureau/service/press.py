@@ -5,6 +5,7 @@ The order of things is the point here: nothing that changes the card passes the 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from hardware.diversification import recipe
 from hardware.errors import CardError, PlanError, ReadBackError
@@ -19,6 +20,9 @@ from hardware.perso.product import Product
 from hardware.perso.readback import check_provable, read_back
 from hardware.perso.steps import Origin
 from hardware.scp import DeriveKeys, Opening, SecureChannel, channel, secured
+
+SAMPLE: Final = "sample"
+"""The phase in which all is read back; what it asks isn't part of making the card."""
 
 
 class StateError(ReadBackError):
@@ -146,7 +150,7 @@ class Press:
 
         ReadBackError where it isn't what was written.
         """
-        self._enter("sample")
+        self._enter(SAMPLE)
         run(read_back(self.plan, self._work.product), self._transmit)
 
     def prove(self) -> None:

@@ -15,6 +15,7 @@ from bureau.ledger import encoders, traces, views
 from bureau.models import JobId
 from bureau.service import operate, stint
 from bureau.service.plant import Plant, no_wake
+from bureau.service.press import SAMPLE
 from bureau.service.register import SHIPPED
 from bureau.service.replay import recorded
 from hardware.gp import loadfile
@@ -41,7 +42,7 @@ PROFILES: Final = SHIPPED / "profiles"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """The commands of one card by name, and the fewest STORE DATA and LOAD that its bytes need."""
+    """The commands that made one card, by name, and the fewest; what a sample is asked afterwards depends on its job."""
 
     sample: str
     sent: Mapping[str, int]
@@ -91,7 +92,8 @@ def count(plant: Plant) -> list[Counted]:
 
 
 def _sent(plant: Plant, kept: traces.Kept) -> dict[str, int]:
-    names = [exchange.command.name for exchange in recorded(plant, kept).exchanges]
+    made = (exchange for exchange in recorded(plant, kept).exchanges if exchange.phase != SAMPLE)
+    names = [exchange.command.name for exchange in made]
     return {name: names.count(name) for name in dict.fromkeys(names)}
 
 

@@ -23,6 +23,8 @@ SECONDS: Final = 1.0
 """How long the chip of a reference card takes for all of its commands."""
 CLEAR, SECRET = (117, 27), (128, 3)
 """Length and number of its DGIs: 3.6 kB with their headers; the secret ones travel under a transport key."""
+INTERNAL: Final = 0x3001
+"""The first of its clear DGIs: an application's internal data, which no sample asks for; the encoders keep nothing."""
 ISSUER: Final = "BENCH"
 STOCK: Final = "PLASTIC-BLUE"
 CARD, APPLICATION, TRANSPORT = "2B0601040181FD596312", "2B0601040181FD596322", "2B0601040181FD596301"
@@ -131,7 +133,7 @@ def _reference(name: str, number: int) -> str:
         '<ProcessingStep Action="PERSONALIZE" Requirement="01"><PersoDeviceIns>'
         '<Data DataElement="ENC" Value="8201 8202 8203"/><Data DataElement="SECLEV" Value="03"/></PersoDeviceIns>'
         "</ProcessingStep><ICCData>"
-        f'<DataSet Name="CLEAR">{values(0x0101, *CLEAR)}</DataSet><DataSet Name="SECRET">{values(0x8201, *SECRET)}'
+        f'<DataSet Name="CLEAR">{values(INTERNAL, *CLEAR)}</DataSet><DataSet Name="SECRET">{values(0x8201, *SECRET)}'
         f'<p:TransportKey ID="{TRANSPORT}" Algorithm="ECB"/></DataSet></ICCData></ApplicationData>'
         "</ModuleIdentifierCode></DataContainer>"
     )
