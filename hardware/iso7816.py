@@ -1,7 +1,7 @@
 """Commands, responses and the one loop that sends them (ISO/IEC 7816-4 section 5)."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar
 
 from hardware.errors import CardError, ProtocolError
@@ -36,7 +36,8 @@ class Command:
     """One command APDU; *ne* None means no response data, 256 and 65536 mean all there is.
 
     Its data may be secret or confidential and so isn't printed. *secret* says where such values stand in it; None: nobody
-    has said, so all of it is taken for one. *plain* is the command that a secure channel protected in this one.
+    has said, so all of it is taken for one. *plain* is the command that a secure channel protected in this one; *unwrap*
+    takes the channel's protection off the answer, where it has any, and raises AuthenticationError where that is wrong.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Command:
     accept: tuple[int, ...] = (0x9000,)
     secret: tuple[Span, ...] | None = field(default=None, compare=False)
     plain: "Command | None" = field(default=None, repr=False, compare=False)
+    unwrap: "Callable[[Response], Response] | None" = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if any(not 0 <= start <= end <= len(self.data) for start, end in self.secret or ()):
@@ -69,6 +71,12 @@ class Command:
         """Whether the card may differ afterwards; opening a channel moves counters only."""
         return self.ins not in READING and self.ins not in OPENING
 
+    def opened(self, response: "Response") -> "Response":
+        """Return *response* in plain; one that has been opened already stays as it is: who notes it down comes first."""
+        if self.unwrap is None or response.opened:
+            return response
+        return replace(self.unwrap(response), opened=True)
+
     def __bytes__(self) -> bytes:
         """Encode as short or extended APDU; raises ValueError beyond 65,535 bytes."""
         header = bytes((self.cla, self.ins, self.p1, self.p2))
@@ -84,10 +92,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response APDU: *data* (not printed) and the status word *sw*."""
+    """One response APDU: *data* (not printed) and the status word *sw*; *opened*: a secure channel's protection is off."""
 
     data: bytes = field(repr=False)
     sw: int
+    opened: bool = field(default=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, answer: bytes) -> "Response":
@@ -107,7 +116,8 @@ Transmit: TypeAlias = Callable[[Command], Response]
 def run(dialogue: Dialogue[T], transmit: Transmit) -> T:
     """Carry out *dialogue* over *transmit* and return its result.
 
-    A status word that its command doesn't accept is thrown into the dialogue as CardError and ends a Burst.
+    A status word that its command doesn't accept is thrown into the dialogue as CardError and ends a Burst. An answer that
+    isn't what its secure channel says raises AuthenticationError: nothing more is sent.
     """
     try:
         wanted = next(dialogue)
@@ -126,7 +136,7 @@ def run(dialogue: Dialogue[T], transmit: Transmit) -> T:
 
 def _send(commands: Burst, transmit: Transmit) -> Response:
     for command in commands:
-        response = transmit(command)
+        response = command.opened(transmit(command))
         if response.sw not in command.accept:
             raise CardError(command.name, response.sw)
     return response

@@ -47,7 +47,7 @@ def prepare(plant: Plant, product: Product, record: SealedCard) -> Work:
     key = plant.keystore.unwrap(record.wrapped_data_key)
     order = orders.order(unseal(record.sealed, key, record.issuer, record.crn))
     catalog = Shelf.of(plant.ledger, record.profiles).catalog(order, product)
-    return Work(order=order, catalog=catalog, product=product, host_challenge=random_bytes(8))
+    return Work(order=order, catalog=catalog, product=product, host_challenge=random_bytes(16))
 
 
 def encode(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:

@@ -92,7 +92,7 @@ def _check_block(product: Product) -> None:
         most, of = SHORT, "this card"
     else:
         try:
-            most, of = scp.channel(product.scp).room(extended=product.extended), product.scp
+            most, of = scp.channel(product.scp).room(product.i, extended=product.extended), product.scp
         except PlanError as unknown:
             raise ValueError(f"extended: {unknown}") from unknown
     if product.block > most:

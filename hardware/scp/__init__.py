@@ -18,8 +18,9 @@ DeriveKeys = Callable[[bytes, Mapping[str, Derivation]], dict[str, bytes]]
 class Opening:
     """How to open a channel: key set *kvn* (0: the card's default), *level* (P1 of EXTERNAL AUTHENTICATE), option *i*.
 
-    *i* None takes what the card says, which SCP02 cards don't; *sd_aid* is the security domain that is selected; *extended*:
-    the card takes commands of extended length.
+    *i* None takes what the card says, which SCP02 cards don't; *host_challenge*: 16 drawn bytes, of which most channels send
+    the first 8; *sd_aid* is the security domain that is selected; *extended*: the card takes commands of extended length;
+    *pad_empty*: it expects padding where an encrypted command has no data.
     """
 
     i: int | None
@@ -28,6 +29,13 @@ class Opening:
     host_challenge: bytes
     sd_aid: AID
     extended: bool = False
+    pad_empty: bool = False
+
+    def challenge(self, size: int) -> bytes:
+        """Return the host challenge of *size* bytes; raises ValueError where fewer were drawn."""
+        if len(self.host_challenge) < size:
+            raise ValueError(f"a host challenge has {size} bytes, not {len(self.host_challenge)}")
+        return self.host_challenge[:size]
 
 
 class SecureChannel(Protocol):
@@ -45,8 +53,8 @@ class SecureChannel(Protocol):
         """
 
     @classmethod
-    def room(cls, *, extended: bool) -> int:
-        """Return the longest data that one command holds at every level, short or *extended*.
+    def room(cls, i: int | None, *, extended: bool) -> int:
+        """Return the longest data that one command holds with option *i* (None: any) at every level, short or *extended*.
 
         Raises PlanError where the channel has no extended commands.
         """
@@ -60,7 +68,9 @@ class SecureChannel(Protocol):
     def wrap(self, command: Command) -> Command:
         """Protect one command; commands must be sent in the order in which they were wrapped.
 
-        Raises PlanError where that makes it too long: for a short one, unless the channel was opened for extended ones.
+        At a level with R-MAC the wrapped command unwraps its own answer, which carries a MAC then: iso7816.run sees to it,
+        also within a burst. Raises PlanError where that makes the command too long: for a short one, unless the channel was
+        opened for extended ones.
         """
 
 

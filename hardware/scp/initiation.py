@@ -4,8 +4,8 @@ from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolE
 from hardware.iso7816 import Command, Dialogue
 from hardware.scp import Opening
 
-C_DECRYPTION = 0x02
-"""Bit of the security level: command data travel encrypted."""
+C_DECRYPTION, R_MAC, R_ENCRYPTION = 0x02, 0x10, 0x20
+"""Bits of the security level: command data travel encrypted; answers carry a MAC, and are encrypted (GPCS table 10-1)."""
 SHORT, EXTENDED = 0xFF, 0xFFFF
 """The longest command data; an answer may have one byte more (ISO/IEC 7816-4 section 5.2)."""
 
@@ -18,15 +18,12 @@ def refuse_unsupported(key: str, opening: Opening, options: frozenset[int], leve
         raise PlanError(f"{key} level {opening.level:02X} isn't built in")
 
 
-def initialize_update(protocol: int, opening: Opening) -> Dialogue[bytes]:
-    """Send INITIALIZE UPDATE with an 8-byte host challenge; returns the answer's data.
+def initialize_update(protocol: int, opening: Opening, challenge: bytes) -> Dialogue[bytes]:
+    """Send INITIALIZE UPDATE with the host *challenge*; returns the answer's data.
 
     Raises ProtocolError where the card speaks another protocol, or answers for another key set than the one asked for:
     what the plan says of the card's keys isn't true of this card then, even if the channel could be opened.
     """
-    challenge = opening.host_challenge
-    if len(challenge) != 8:
-        raise ValueError(f"a host challenge has 8 bytes, not {len(challenge)}")
     answer = yield Command("INITIALIZE UPDATE", 0x80, 0x50, opening.kvn, 0, challenge, ne=256, secret=())
     data = answer.data
     if len(data) < 12:

@@ -58,25 +58,26 @@ class Scp02:
         refuse_unsupported(cls.KEY, opening, cls.OPTIONS, cls.LEVELS)
         if opening.i is None:
             raise PlanError("SCP02 needs its option i stated: the card's answer doesn't say it")
-        answer = yield from initialize_update(0x02, opening)
+        host = opening.challenge(8)
+        answer = yield from initialize_update(0x02, opening, host)
         if len(answer) != ANSWER:
             raise ProtocolError(f"INITIALIZE UPDATE: an SCP02 answer has {ANSWER} bytes, not {len(answer)}")
         kdd, sequence, challenge, cryptogram = answer[:10], answer[12:14], answer[14:20], answer[20:]
         wanted = {"enc": derivation(Base.ENC, ENC, sequence), "mac": derivation(Base.MAC, C_MAC, sequence)}
         keys = derive(kdd, wanted)
         channel = cls(level=opening.level, kdd=kdd, sequence=sequence, enc=keys["enc"], mac=keys["mac"])
-        if not compare_digest(cryptogram, channel._cryptogram(opening.host_challenge + sequence + challenge)):
+        if not compare_digest(cryptogram, channel._cryptogram(host + sequence + challenge)):
             raise AuthenticationError("card cryptogram does not verify")
         expected = retail_mac(channel.mac, pad80(opening.sd_aid, DES_BLOCK))[:6]
         if opening.i & PSEUDO_RANDOM and not compare_digest(challenge, expected):
             raise ProtocolError(f"INITIALIZE UPDATE: the card challenge isn't that of security domain {opening.sd_aid}")
-        proof = channel._cryptogram(sequence + challenge + opening.host_challenge)
+        proof = channel._cryptogram(sequence + challenge + host)
         command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof, secret=())
         yield from external_authenticate(channel._protect(command, encrypt=False))
         return channel
 
     @classmethod
-    def room(cls, *, extended: bool) -> int:
+    def room(cls, i: int | None, *, extended: bool) -> int:  # noqa: ARG003 - the port
         """Return the longest data that one command holds at level 03; raises PlanError where it should be *extended*.
 
         Lc is under the C-MAC, and it isn't said how an extended one is coded there: at level 03 it is that of the plaintext,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 BLANKS: Final = Path(__file__).with_name("blanks")
-IMPLEMENTATIONS: Final = {2: (0x15, 0x55), 3: (0x00, 0x10, 0x20, 0x30, 0x60, 0x70)}
+IMPLEMENTATIONS: Final = {2: (0x15, 0x55), 3: (0x00, 0x10, 0x20, 0x30, 0x60, 0x70, 0x01, 0x11, 0x21, 0x31, 0x61, 0x71)}
 KEY_SIZES: Final = {2: (16,), 3: (16, 24, 32)}
 # Name and size of each field, in the order of the 42 bytes
 CPLC: Final = (
@@ -46,6 +46,8 @@ class Blank:
     cplc: Mapping[str, bytes]
     worn_dgis: frozenset[int] = frozenset()
     lost_dgis: frozenset[int] = frozenset()
+    pads_empty: bool = False
+    """Whether its SCP03 expects a padding block where an encrypted command has no data."""
 
     def __post_init__(self) -> None:
         if self.i not in IMPLEMENTATIONS.get(self.scp, ()):

@@ -58,7 +58,7 @@ class Card:
         """Execute *raw*; returns the answer with its status word, and what to journal before it goes out."""
         try:
             apdu = parse(raw, extended=self._blank.extended_length)
-            answer = self._fit(self._execute(apdu), apdu)
+            answer = self._execute(apdu)
             if apdu.ins in CHANGING:
                 self._eeprom.put("touched", True)
         except RefusedError as refused:
@@ -79,13 +79,14 @@ class Card:
             return self._session.external_authenticate(apdu)
         self._session.interrupt()
         if apdu.ins == SELECT:
-            return self._select(apdu)
+            return self._fit(self._select(apdu), apdu)
         if apdu.ins == INITIALIZE_UPDATE:
-            return self._session.initialize_update(apdu)
+            return self._fit(self._session.initialize_update(apdu), apdu)
         plain = self._session.unwrap(apdu)
         if plain.ins in READING and plain.ne is None:
             raise RefusedError(0x6700)
-        return self._isd.execute(plain) if self._selected is None else self._apply(self._selected, plain)
+        answer = self._isd.execute(plain) if self._selected is None else self._apply(self._selected, plain)
+        return self._session.protect(self._fit(answer, plain))
 
     def _fit(self, answer: Answer, apdu: Apdu) -> Answer:
         """Fit the answer to Le: without one there is no data, and a short one is refused with the right length."""

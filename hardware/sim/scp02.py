@@ -5,7 +5,7 @@ from hmac import compare_digest
 from typing import Final
 
 from hardware import crypto
-from hardware.sim.apdu import Apdu, RefusedError
+from hardware.sim.apdu import Answer, Apdu, RefusedError
 
 WELL_KNOWN: Final = 0x40
 LAST: Final = 0xFFFF
@@ -41,6 +41,10 @@ class Channel:
         icv = bytes(8) if self._last is None else crypto.des_ecb_encrypt(self._mac[:8], self._last)
         return crypto.retail_mac(self._mac, crypto.pad80(message, crypto.DES_BLOCK), icv)
 
+    def protect(self, answer: Answer) -> Answer:
+        """Return *answer* as it is: this card has no R-MAC."""
+        return answer
+
     def _decipher(self, body: bytes) -> bytes:
         try:
             return crypto.unpad80(crypto.des3_cbc_decrypt(self._enc, body))
@@ -57,7 +61,8 @@ class Channel:
 class Handshake:
     """Hold a session between INITIALIZE UPDATE and EXTERNAL AUTHENTICATE (GPCS E.5.1, E.5.2)."""
 
-    LEVELS: Final = (0x00, 0x01, 0x03)
+    levels: Final = (0x00, 0x01, 0x03)
+    size: Final = 8
 
     def __init__(
         self,
@@ -68,6 +73,8 @@ class Handshake:
         host: bytes,
         entropy: Callable[[int], bytes],
     ) -> None:
+        if len(host) != 8:
+            raise RefusedError(0x6700)
         if sequence >= LAST:
             raise RefusedError(0x6985)
         enc, mac, dek = keys

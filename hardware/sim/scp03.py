@@ -1,15 +1,17 @@
-"""The card's side of SCP03 in S8 mode, commands protected, responses not (GPCS Amendment D)."""
+"""The card's side of SCP03 in both modes at every level (GPCS Amendment D)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from hmac import compare_digest
 from typing import Final
 
 from hardware import crypto
-from hardware.sim.apdu import Apdu, RefusedError
+from hardware.sim.apdu import Answer, Apdu, RefusedError
 
-PSEUDO_RANDOM: Final = 0x10
+# Bits of i (5.1) and of the security level
+S16, PSEUDO_RANDOM, HAS_R_MAC, HAS_R_ENC = 0x01, 0x10, 0x20, 0x40
+C_DECRYPTION, R_MAC, R_ENCRYPTION = 0x02, 0x10, 0x20
 LAST: Final = 0xFFFFFF
-MAC_SIZE: Final = 8
 
 
 def derive(key: bytes, constant: int, context: bytes, bits: int) -> bytes:
@@ -19,32 +21,65 @@ def derive(key: bytes, constant: int, context: bytes, bits: int) -> bytes:
 
 
 class Channel:
-    """Take secure messaging off the commands of one session (Amendment D 6.2.4 to 6.2.6)."""
+    """Take secure messaging off the commands of one session and put it on its answers (Amendment D 6.2.4 to 6.2.7)."""
 
-    def __init__(self, *, enc: bytes, mac: bytes, dek: bytes, level: int) -> None:
-        self._enc, self._mac, self._dek = enc, mac, dek
-        self._chain = bytes(16)
+    def __init__(
+        self,
+        *,
+        enc: bytes,
+        mac: bytes,
+        dek: bytes,
+        level: int,
+        rmac: bytes = b"",
+        size: int = 8,
+        chain: bytes = bytes(16),
+        pads_empty: bool = False,
+    ) -> None:
+        self._enc, self._mac, self._rmac, self._dek = enc, mac, rmac, dek
+        self._size, self._chain, self._pads_empty = size, chain, pads_empty
         self._counter = 0
         self.level = level
 
     def unwrap(self, apdu: Apdu, level: int) -> Apdu:
         """Return the plain command; refuses with 6988."""
-        body, mac = apdu.data[:-MAC_SIZE], apdu.data[-MAC_SIZE:]
+        body, mac = apdu.data[: -self._size], apdu.data[-self._size :]
         chain = crypto.cmac(self._mac, self._chain + apdu.header(len(apdu.data)) + body)
-        if not compare_digest(mac, chain[:MAC_SIZE]):
+        if not compare_digest(mac, chain[: self._size]):
             raise RefusedError(0x6988)
         self._chain = chain
-        return apdu.plain(self._decipher(body) if level & 0x02 else body)
+        if level & C_DECRYPTION:
+            body = self._decipher(body)
+        return replace(apdu.plain(body), ne=self._left(apdu.ne, level))
 
     def _decipher(self, body: bytes) -> bytes:
         self._counter += 1  # a command without data counts too (6.2.6)
-        if not body:
+        if not body and not self._pads_empty:
             return body
         icv = crypto.aes_ecb_encrypt(self._enc, self._counter.to_bytes(16, "big"))
         try:
             return crypto.unpad80(crypto.aes_cbc_decrypt(self._enc, body, icv))
         except ValueError as wrong:
             raise RefusedError(0x6988) from wrong
+
+    def _left(self, ne: int | None, level: int) -> int | None:
+        """Return how much of what the host takes is left for data beside R-MAC and padding."""
+        if ne is None or not level & R_MAC:
+            return ne
+        left = max(ne - self._size, 0)
+        return max(left // 16 * 16 - 1, 0) if level & R_ENCRYPTION else left
+
+    def protect(self, answer: Answer) -> Answer:
+        """Return *answer* with R-ENCRYPTION and R-MAC as the level says (6.2.5, 6.2.7); errors go out as they are."""
+        if not self.level & R_MAC or (answer.sw != 0x9000 and answer.sw >> 8 not in (0x62, 0x63)):
+            return answer
+        body = answer.data
+        if body and self.level & R_ENCRYPTION:
+            block = bytearray(self._counter.to_bytes(16, "big"))
+            block[0] = 0x80
+            icv = crypto.aes_ecb_encrypt(self._enc, bytes(block))
+            body = crypto.aes_cbc_encrypt(self._enc, crypto.pad80(body, crypto.AES_BLOCK), icv)
+        mac = crypto.cmac(self._rmac, self._chain + body + answer.sw.to_bytes(2, "big"))
+        return Answer(data=body + mac[: self._size], sw=answer.sw)
 
     def decrypt(self, data: bytes) -> bytes:
         """Decrypt sensitive data under the static K-DEK, AES-CBC, zero IV (6.2.8); refuses with 6A80."""
@@ -56,9 +91,6 @@ class Channel:
 class Handshake:
     """Hold a session between INITIALIZE UPDATE and EXTERNAL AUTHENTICATE (Amendment D 7.1)."""
 
-    # No R-MAC on this chip, whatever i announces
-    LEVELS: Final = (0x01, 0x03)
-
     def __init__(
         self,
         keys: tuple[bytes, bytes, bytes],
@@ -67,22 +99,39 @@ class Handshake:
         sequence: int,
         host: bytes,
         entropy: Callable[[int], bytes],
+        *,
+        pads_empty: bool = False,
     ) -> None:
         enc, mac, self._dek = keys
+        self.size, self._pads_empty = (16 if i & S16 else 8), pads_empty
+        if len(host) != self.size:
+            raise RefusedError(0x6700)
+        self.levels = {0x01, 0x03}
+        self.levels |= {0x11, 0x13} if i & HAS_R_MAC else set()
+        self.levels |= {0x33} if i & HAS_R_ENC else set()
         moves = bool(i & PSEUDO_RANDOM)
         if moves and sequence >= LAST:
             raise RefusedError(0x6985)
         # The pseudo-random mode spends a counter value at every INITIALIZE UPDATE (6.2.2.1)
         self.counter_now = self.counter_after = sequence + moves
         counter = self.counter_now.to_bytes(3, "big") if moves else b""
-        challenge = derive(enc, 0x02, counter + aid, 64) if moves else entropy(8)
+        short = 8 * self.size
+        challenge = derive(enc, 0x02, counter + aid, short) if moves else entropy(self.size)
         context, bits = host + challenge, 8 * len(enc)
         self._enc = derive(enc, 0x04, context, bits)
-        self._mac = derive(mac, 0x06, context, bits)
-        self.host_cryptogram = derive(self._mac, 0x01, context, 64)
-        card = derive(self._mac, 0x00, context, 64)
-        self.answer = bytes((0x03, i)) + challenge + card + counter
+        self._mac, self._rmac = (derive(mac, constant, context, bits) for constant in (0x06, 0x07))
+        self.host_cryptogram = derive(self._mac, 0x01, context, short)
+        cryptogram = derive(self._mac, 0x00, context, short)
+        self.answer = bytes((0x03, i)) + challenge + cryptogram + counter
 
     def channel(self, level: int) -> Channel:
         """Return the channel that EXTERNAL AUTHENTICATE itself is the first command of."""
-        return Channel(enc=self._enc, mac=self._mac, dek=self._dek, level=level)
+        return Channel(
+            enc=self._enc,
+            mac=self._mac,
+            rmac=self._rmac,
+            dek=self._dek,
+            level=level,
+            size=self.size,
+            pads_empty=self._pads_empty,
+        )

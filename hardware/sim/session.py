@@ -1,6 +1,7 @@
 """Who may speak to the Security Domain: opening, using and losing its secure channel (GPCS 10.2, 11.4, 11.5)."""
 
 from collections.abc import Callable
+from functools import partial
 from hmac import compare_digest
 from typing import Final, Protocol
 
@@ -20,6 +21,9 @@ class Channel(Protocol):
 
     def unwrap(self, apdu: Apdu, level: int) -> Apdu:
         """Return the plain command."""
+
+    def protect(self, answer: Answer) -> Answer:
+        """Return the answer as it goes out."""
 
     def decrypt(self, data: bytes) -> bytes:
         """Return sensitive data in clear."""
@@ -56,12 +60,12 @@ class Session:
             raise RefusedError(0x6E00)
         if apdu.p2:
             raise RefusedError(0x6A86)
-        if len(apdu.data) != 8 or apdu.ne is None:
+        if apdu.ne is None:
             raise RefusedError(0x6700)
         blank = self._blank
         if apdu.p1 not in (0, blank.kvn):
             raise RefusedError(0x6A88)
-        kind = scp02.Handshake if blank.scp == 2 else scp03.Handshake
+        kind = scp02.Handshake if blank.scp == 2 else partial(scp03.Handshake, pads_empty=blank.pads_empty)
         self._handshake = kind(
             (blank.enc, blank.mac, blank.dek),
             blank.i,
@@ -82,11 +86,11 @@ class Session:
             raise RefusedError(0x6E00)
         if handshake is None:
             raise RefusedError(0x6985)
-        if len(apdu.data) != 16:
+        if len(apdu.data) != 2 * handshake.size:
             raise RefusedError(0x6700)
-        if apdu.p2 or apdu.p1 not in handshake.LEVELS:
+        if apdu.p2 or apdu.p1 not in handshake.levels:
             raise RefusedError(0x6A86)
-        if not compare_digest(apdu.data[:8], handshake.host_cryptogram):
+        if not compare_digest(apdu.data[: handshake.size], handshake.host_cryptogram):
             self._fail(0x6300)
         channel = handshake.channel(apdu.p1)
         try:
@@ -121,3 +125,7 @@ class Session:
         except RefusedError:
             self.end()
             raise
+
+    def protect(self, answer: Answer) -> Answer:
+        """Return *answer* as the session's level says, if there still is one."""
+        return self._channel.protect(answer) if self._channel else answer

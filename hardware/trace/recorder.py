@@ -34,11 +34,11 @@ class Recorder:
         self.phase = phase
 
     def __call__(self, command: Command) -> Response:
-        """Exchange one command; raises what transmitting raises."""
+        """Exchange one command and return its answer in plain; raises what transmitting raises, and what opening it does."""
         self._began = self._began or self._now()
         response, fault, start = None, "", self._ticks()
         try:
-            response = self._transmit(command)
+            response = command.opened(self._transmit(command))
         except BaseException as failed:
             fault = f"{type(failed).__name__}: {failed}" if isinstance(failed, HardwareError) else type(failed).__name__
             raise

@@ -104,7 +104,8 @@ def test_card_without_channel_is_not_globalplatform(tmp_path: Path) -> None:
     assert (product.scp, product.master, product.i, product.level, product.kvn) == (None, None, 0, 0, 0)
 
 
-SCP03 = GOOD.replace("SCP02", "SCP03").replace('"emv"', '"kdf3"')
+SCP03 = GOOD.replace("SCP02", "SCP03").replace('"emv"', '"kdf3"').replace("0x55", "0x10")
+S16 = SCP03.replace("0x10", "0x11")
 NATIVE = GOOD.partition("[channel]")[0]
 
 
@@ -112,7 +113,8 @@ NATIVE = GOOD.partition("[channel]")[0]
     ("text", "extended", "block"),
     [
         (GOOD, None, 239), (GOOD, False, 1), (SCP03, None, 239), (SCP03, False, 239), (SCP03, True, 1),
-        (SCP03, True, 240), (SCP03, True, 65519), (NATIVE, None, 255), (NATIVE, False, 255),
+        (SCP03, True, 240), (SCP03, True, 65519), (S16, None, 223), (S16, True, 65503),
+        (NATIVE, None, 255), (NATIVE, False, 255),
     ],
 )  # fmt: skip
 def test_block_may_be_as_long_as_a_command_holds(tmp_path: Path, text: str, extended: bool | None, block: int) -> None:
@@ -130,6 +132,8 @@ def test_block_may_be_as_long_as_a_command_holds(tmp_path: Path, text: str, exte
         (SCP03, False, 240, "block: a short command of SCP03 holds at most 239 bytes of data, not 240"),
         (SCP03, False, 255, "block: a short command of SCP03 holds at most 239 bytes of data, not 255"),
         (SCP03, True, 65520, "block: an extended command of SCP03 holds at most 65519 bytes of data, not 65520"),
+        (S16, False, 224, "block: a short command of SCP03 holds at most 223 bytes of data, not 224"),
+        (S16, True, 65504, "block: an extended command of SCP03 holds at most 65503 bytes of data, not 65504"),
         (SCP03, True, 65536, "block: must be 1 to 65535"),
         (NATIVE, False, 256, "block: a short command of this card holds at most 255 bytes of data, not 256"),
         (GOOD, True, 239, "extended: SCP02 with commands of extended length isn't built in"),

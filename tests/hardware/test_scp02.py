@@ -138,5 +138,5 @@ def test_there_are_no_extended_commands() -> None:
         with pytest.raises(PlanError, match="don't fit a short command"):
             session.wrap(Command("STORE DATA", 0x80, 0xE2, 0, 0, bytes(size)))
     with pytest.raises(PlanError, match="SCP02 with commands of extended length isn't built in"):
-        Scp02.room(extended=True)
-    assert Scp02.room(extended=False) == 239
+        Scp02.room(0x15, extended=True)
+    assert Scp02.room(0x15, extended=False) == 239

@@ -4,20 +4,22 @@ from operator import itemgetter
 import pytest
 
 from hardware.crypto import cmac, kbkdf_cmac
-from hardware.errors import PlanError, ProtocolError
-from hardware.iso7816 import AID, Command, Dialogue, run
+from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
+from hardware.iso7816 import AID, Command, Dialogue, Response, run
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.keystores.soft import derived
 from hardware.scp import Opening, secured
 from hardware.scp.scp03 import Scp03, derivation
 from tests.hardware.opening import ISD_R, handshake, keys_of, opening, static_keys
 from tests.hardware.replay import Replay, replay
+from tests.hardware.secrecy import assert_silent
 from tests.hardware.vectors import Vector, command, vectors
 
 CONSTANTS = {"enc": (Base.ENC, 4), "mac": (Base.MAC, 6), "rmac": (Base.MAC, 7)}
 PYSIM = vectors("scp_pysim", protocol="SCP03")
 DERIVED = PYSIM + vectors("scp_openjavacard", protocol="SCP03", type="session-key-derivation")
 ONE = vectors("scp_pysim", id="pysim-scp03-AES128-03")[0]
+ANSWERED = [v for v in PYSIM if v["security_level"] != "03"]
 
 
 def _static(v: Vector, base: Base) -> bytes:
@@ -112,7 +114,8 @@ def test_the_opening_says_what_the_card_takes(extended: bool) -> None:
     """And nothing that the card answers does."""
     session = run(Scp03.open(replace(opening(ONE), extended=extended), static_keys(ONE)), replay(handshake(ONE)))
     assert session.extended is extended
-    assert Scp03.room(extended=extended) == (65519 if extended else 239)
+    assert Scp03.room(0x70, extended=extended) == (65519 if extended else 239)
+    assert Scp03.room(0x71, extended=extended) == Scp03.room(None, extended=extended) == (65503 if extended else 223)
 
 
 def test_the_dek_is_the_static_one() -> None:
@@ -147,9 +150,9 @@ def test_an_unstated_option_is_the_cards() -> None:
     assert card.finished
 
 
-@pytest.mark.parametrize("i", ["01", "71", "50", "08", "F0"])
+@pytest.mark.parametrize("i", ["40", "50", "51", "08", "F0"])
 def test_an_unstated_option_must_be_built_in(i: str) -> None:
-    """A card in S16 mode or with reserved bits is refused before EXTERNAL AUTHENTICATE."""
+    """A card with reserved bits, or with R-ENCRYPTION and no R-MAC, is refused before EXTERNAL AUTHENTICATE."""
     (first, answer), _ = handshake(ONE)
     with pytest.raises(PlanError, match=f"i={i}"):
         run(Scp03.open(replace(opening(ONE), i=None), static_keys(ONE)), replay([(first, answer[:24] + i + answer[26:])]))
@@ -193,3 +196,60 @@ def test_a_drawn_challenge_has_no_counter_behind_it(level: int, i: int, size: in
     session = run(Scp03.open(how, keys_of(dict.fromkeys(Base, key))), card)
     assert card.finished
     assert session.kdd == bytes(range(10))
+
+
+def _opened(v: Vector) -> Scp03:
+    return run(Scp03.open(opening(v), static_keys(v)), replay(handshake(v)))
+
+
+def _burst(*commands: Command) -> Dialogue[Response]:
+    return (yield commands)
+
+
+@pytest.mark.parametrize("v", ANSWERED, ids=itemgetter("id"))
+def test_an_answer_is_opened_as_published(v: Vector) -> None:
+    """R-MAC is verified and taken off, and R-ENCRYPTION with it: the plain answer is the vector's."""
+    first = v["steps"][0]
+    answer = run(secured(_burst(command(first["plain"])), _opened(v)), replay([(first["wrapped"], first["response_raw"])]))
+    assert (answer.data.hex().upper(), answer.sw) == (first["response_plain"][:-4], 0x9000)
+
+
+@pytest.mark.parametrize("v", ANSWERED, ids=itemgetter("id"))
+def test_a_changed_answer_ends_the_session(v: Vector) -> None:
+    """Any flipped bit of data or MAC: nothing more of the burst is sent, and the message has no byte of it."""
+    first = v["steps"][0]
+    answer = bytes.fromhex(first["response_raw"])
+    for bit in range(8 * len(answer) - 16):
+        wrong = bytearray(answer)
+        wrong[bit // 8] ^= 0x80 >> bit % 8
+        card = replay([(first["wrapped"], wrong.hex())])
+        with pytest.raises(AuthenticationError, match=r"^vector: the (R-MAC|card answers)") as raised:
+            run(secured(_burst(*(command(step["plain"]) for step in v["steps"])), _opened(v)), card)
+        assert_silent(raised.value, answer[-10:-2])
+
+
+@pytest.mark.parametrize("v", ANSWERED, ids=itemgetter("id"))
+@pytest.mark.parametrize("answer", ["9000", "00009000", "6310", "970000009000"])
+def test_an_answer_without_a_whole_mac_ends_the_session(v: Vector, answer: str) -> None:
+    """Too short for an R-MAC is as wrong as a wrong one, also for a warning."""
+    first = v["steps"][0]
+    card = replay([(first["wrapped"], answer)])
+    with pytest.raises(AuthenticationError, match="R-MAC of the answer does not verify"):
+        run(secured(_burst(command(first["plain"])), _opened(v)), card)
+
+
+@pytest.mark.parametrize("v", ANSWERED, ids=itemgetter("id"))
+def test_an_error_has_no_mac_and_no_data(v: Vector) -> None:
+    """A bare error is the card's refusal; one with data that nothing covers is not believed."""
+    first = v["steps"][0]
+    with pytest.raises(CardError, match="6A88"):
+        run(secured(_burst(command(first["plain"])), _opened(v)), replay([(first["wrapped"], "6A88")]))
+    with pytest.raises(AuthenticationError, match="6A88 with data"):
+        run(secured(_burst(command(first["plain"])), _opened(v)), replay([(first["wrapped"], "006A88")]))
+
+
+@pytest.mark.parametrize(("i", "level"), [(0x00, 0x11), (0x10, 0x13), (0x10, 0x33), (0x20, 0x33), (0x30, 0x33)])
+def test_a_level_that_the_option_has_not_is_refused_before_anything_is_sent(i: int, level: int) -> None:
+    """R-MAC needs b6 of i, R-ENCRYPTION b7."""
+    with pytest.raises(PlanError, match=f"SCP03 i={i:02X} has no level {level:02X}"):
+        run(Scp03.open(opening(ONE, i=i, level=level), static_keys(ONE)), replay([]))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hardware.sim import scp02, scp03
-from hardware.sim.apdu import RefusedError, parse
+from hardware.sim.apdu import Answer, RefusedError, parse
 from hardware.sim.blank import Blank, shipped
 from hardware.sim.card import Card
 from hardware.sim.eeprom import Eeprom, Json
@@ -31,7 +31,7 @@ def card(v: dict[str, Any], blank: Blank, sequence: int) -> Card:
     return Card(blank, Eeprom(values), lambda size: H(v["card_challenge"])[:size])
 
 
-@pytest.mark.parametrize("v", of(PYSIM, protocol="SCP03", security_level="03"), ids=itemgetter("id"))
+@pytest.mark.parametrize("v", of(PYSIM, protocol="SCP03"), ids=itemgetter("id"))
 def test_scp03_card_answers_a_recorded_session(v: dict[str, Any]) -> None:
     """Challenge, cryptograms and counter equal those of a real card; it accepts every recorded command."""
     sim = card(v, replace(shipped("export-scp03"), i=0x70, isd_aid=ISD_R), int(v["sequence_counter"], 16) - 1)
@@ -71,7 +71,12 @@ def test_handshake_and_channel_unwrap_every_recorded_command(v: dict[str, Any]) 
     channel.unwrap(parse(H(v["external_authenticate"]["command"]), extended=False), 0x01)
     for step in v["steps"]:
         plain = channel.unwrap(parse(H(step["wrapped"]), extended=False), level)
-        assert plain == parse(H(step["plain"]), extended=False)
+        room = {0x11: 248, 0x33: 239}.get(level, 256)
+        expected = parse(H(step["plain"]), extended=False)
+        assert plain == replace(expected, ne=expected.ne and room)
+        if "response_plain" in step:
+            answer = channel.protect(Answer(data=H(step["response_plain"])[:-2]))
+            assert answer.data + H("9000") == H(step["response_raw"])
 
 
 @pytest.mark.parametrize("v", of(OJC, type="wrap-with-given-session-keys"), ids=itemgetter("id"))
