@@ -14,8 +14,8 @@ READING: Final = frozenset({0xA4, 0xB0, 0xB2, 0xC0, 0xCA, 0xCB, 0xF2})
 """INS of SELECT, READ BINARY, READ RECORD, GET RESPONSE, GET DATA (two forms) and GET STATUS."""
 IN_ANSWER: Final[tuple[Span, ...]] = ((0, 0),)
 """Command.secret of a command whose data may be shown, and whose answer may not."""
-OPENING: Final = frozenset({0x50, 0x82})
-"""INS of INITIALIZE UPDATE and EXTERNAL AUTHENTICATE."""
+OPENING: Final = frozenset({0x50, 0x82, 0x7A, 0x78})
+"""INS of INITIALIZE UPDATE and EXTERNAL AUTHENTICATE, BEGIN and END R-MAC SESSION."""
 
 
 class AID(bytes):

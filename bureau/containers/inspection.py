@@ -14,6 +14,7 @@ from hardware.perso import check
 from hardware.perso.order import ApplicationOrder, Order, UniqueID
 from hardware.perso.product import Product
 from hardware.perso.profiles import CardProfile
+from hardware.scp import channel
 
 Job = tuple[int, int | UniqueID]
 """A batch's position and a job's in it, or the card profile that a notification's job is made for."""
@@ -87,7 +88,8 @@ class Inspector:
             for each in order.applications
             if each.profile is not None and (found := self._application(each.profile)) is not None
         }
-        yield from check.problems(order, card, profiles, product, 8 if product.scp == "SCP02" else 16)
+        block = channel(product.scp).WRAP.block if product.scp else 16
+        yield from check.problems(order, card, profiles, product, block)
 
     def _profile(self, profile: UniqueID, card: etree._Element, place: Place, job: Job) -> CardProfile | None:
         """Return the card profile if it, its product and the product's master key are registered."""

@@ -80,8 +80,21 @@ def _product(name: str, table: dict[str, object]) -> Product:
         keys.end()
     if len(product.atr) != len(product.atr_mask):
         raise ValueError(f"atr_mask: {len(product.atr_mask)} bytes for an ATR of {len(product.atr)}")
+    _check_channel(product)
     _check_block(product)
     return product
+
+
+def _check_channel(product: Product) -> None:
+    """Raise ValueError for an option that its channel hasn't, or a level that the option hasn't."""
+    if product.scp is None:
+        return
+    options = scp.channel(product.scp).OPTIONS
+    if product.i not in options:
+        raise ValueError(f"channel.i: {product.scp} has no option {product.i:02X}")
+    if product.level not in options[product.i]:
+        said = ", ".join(f"{level:02X}" for level in sorted(options[product.i]))
+        raise ValueError(f"channel.level: {product.scp} i={product.i:02X} has the levels {said}, not {product.level:02X}")
 
 
 def _check_block(product: Product) -> None:

@@ -51,6 +51,8 @@ class Method(StrEnum):
     """The static key itself."""
     DES3_CBC = "3des-cbc"
     """3DES-CBC, zero IV, over the 16-byte *before* (GPCS E.4.1)."""
+    DES3_ECB = "3des-ecb"
+    """3DES-ECB over the 16-byte *before* (GPCS 2.1.1 D.3.1)."""
     CMAC_KDF = "cmac-kdf"
     """SP 800-108 in counter mode with AES-CMAC over *before*, L (two bytes), counter, *after* (Amendment D 4.1.5)."""
 
@@ -59,13 +61,15 @@ class Wrap(StrEnum):
     """How a value goes under the DEK."""
 
     DES3_ECB = "3des-ecb"
+    DES3_CBC = "3des-cbc"
+    """Zero IV."""
     AES_CBC = "aes-cbc"
     """Zero IV."""
 
     @property
     def algorithm(self) -> Algorithm:
         """The cipher that the DEK belongs to."""
-        return Algorithm.DES3 if self is Wrap.DES3_ECB else Algorithm.AES
+        return Algorithm.AES if self is Wrap.AES_CBC else Algorithm.DES3
 
     @property
     def block(self) -> int:

@@ -1,7 +1,7 @@
 """A key store in one JSON file, its keys sealed under a passphrase; several processes may use it at once."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hmac import compare_digest
 from pathlib import Path
@@ -27,16 +27,25 @@ from hardware.keystores import (
 from hardware.keystores.keyfile import OWN, Entry, KeyFile, associated, locked
 
 NONCE: Final = 12
+ENCRYPT: Final[Mapping[Wrap, Callable[[bytes, bytes], bytes]]] = {
+    Wrap.DES3_ECB: crypto.des3_ecb_encrypt,
+    Wrap.DES3_CBC: crypto.des3_cbc_encrypt,
+    Wrap.AES_CBC: crypto.aes_cbc_encrypt,
+}
+ALGORITHMS: Final = {
+    Method.DES3_CBC: Algorithm.DES3, Method.DES3_ECB: Algorithm.DES3, Method.CMAC_KDF: Algorithm.AES,
+}  # fmt: skip
 
 
 def derived(static: bytes, derivation: Derivation) -> bytes:
     """Carry out *derivation* on one static key; raises ValueError where the lengths don't suit."""
     if derivation.method is Method.STATIC:
         return static
-    if derivation.method is Method.DES3_CBC:
+    if derivation.method in (Method.DES3_CBC, Method.DES3_ECB):
         if len(static) != 16 or len(derivation.before) != 16:
             raise ValueError("a 3DES session key comes from a 16-byte key and 16 bytes of derivation data")
-        return crypto.des3_cbc_encrypt(static, derivation.before)
+        encrypt = crypto.des3_cbc_encrypt if derivation.method is Method.DES3_CBC else crypto.des3_ecb_encrypt
+        return encrypt(static, derivation.before)
     bits = derivation.bits or 8 * len(static)
     return crypto.kbkdf_cmac(static, derivation.before + bits.to_bytes(2, "big"), derivation.after, bits)
 
@@ -146,7 +155,7 @@ class SoftKeyStore:
             raise KeyStoreError(f"a value of {len(value)} bytes isn't whole {dek.wrap} blocks of {dek.wrap.block}")
         clear = value if transport is None else self._decrypt(value, transport)
         key = self._dek(dek)
-        return crypto.des3_ecb_encrypt(key, clear) if dek.wrap is Wrap.DES3_ECB else crypto.aes_cbc_encrypt(key, clear)
+        return ENCRYPT[dek.wrap](key, clear)
 
     def new_data_key(self) -> tuple[DataKey, bytes]:
         """Make a data key; returns it with its wrapped form, which may be stored."""
@@ -212,7 +221,7 @@ class SoftKeyStore:
             raise KeyStoreError(f"key {card.master}: {wrong}") from wrong
 
     def _derive(self, card: CardKeys, derivation: Derivation, static: Algorithm = Algorithm.AES) -> bytes:
-        algorithm = {Method.DES3_CBC: Algorithm.DES3, Method.CMAC_KDF: Algorithm.AES}.get(derivation.method, static)
+        algorithm = ALGORITHMS.get(derivation.method, static)
         try:
             return derived(self._static(card, derivation.base, algorithm), derivation)
         except ValueError as wrong:

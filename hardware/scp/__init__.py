@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, TypeAlias, cast
 
 from hardware.errors import CardError, PlanError
 from hardware.iso7816 import AID, Burst, Command, Dialogue, T
 from hardware.keystores import Derivation, Wrap
 
+Options: TypeAlias = Mapping[int, frozenset[int]]
+"""The levels of each option i."""
 DeriveKeys = Callable[[bytes, Mapping[str, Derivation]], dict[str, bytes]]
 """Called with the card's ten bytes of diversification data and the session keys wanted; answered by a key store."""
 
@@ -42,6 +44,8 @@ class SecureChannel(Protocol):
     """An open channel; its session keys don't print."""
 
     KEY: ClassVar[str]
+    OPTIONS: ClassVar[Options]
+    """Every i that is built in."""
     WRAP: ClassVar[Wrap]
     """How a DGI is encrypted for this card."""
 

@@ -1,21 +1,24 @@
 """Explicit initiation and command headers, as SCP02 and SCP03 share them (GPCS E.5.1 and E.5.2, Amendment D 7.1)."""
 
 from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
-from hardware.iso7816 import Command, Dialogue
-from hardware.scp import Opening
+from hardware.iso7816 import Command, Dialogue, Response
+from hardware.scp import Opening, Options
+from hardware.tlv import tlv
 
-C_DECRYPTION, R_MAC, R_ENCRYPTION = 0x02, 0x10, 0x20
-"""Bits of the security level: command data travel encrypted; answers carry a MAC, and are encrypted (GPCS table 10-1)."""
+C_MAC, C_DECRYPTION, R_MAC, R_ENCRYPTION = 0x01, 0x02, 0x10, 0x20
+"""Bits of the security level: commands carry a MAC, and are encrypted; answers carry one, and are (GPCS table 10-1)."""
 SHORT, EXTENDED = 0xFF, 0xFFFF
 """The longest command data; an answer may have one byte more (ISO/IEC 7816-4 section 5.2)."""
 
 
-def refuse_unsupported(key: str, opening: Opening, options: frozenset[int], levels: frozenset[int]) -> None:
-    """Raise PlanError unless the channel *key* has the opening's option and level built in."""
-    if opening.i is not None and opening.i not in options:
-        raise PlanError(f"{key} i={opening.i:02X} isn't built in")
-    if opening.level not in levels:
-        raise PlanError(f"{key} level {opening.level:02X} isn't built in")
+def refuse_unsupported(key: str, i: int | None, level: int, options: Options) -> None:
+    """Raise PlanError unless the channel *key* has option *i* built in, and that (None: any) has the *level*."""
+    if i is not None and i not in options:
+        raise PlanError(f"{key} i={i:02X} isn't built in")
+    if not any(level in levels for levels in options.values()):
+        raise PlanError(f"{key} level {level:02X} isn't built in")
+    if i is not None and level not in options[i]:
+        raise PlanError(f"{key} i={i:02X} has no level {level:02X}")
 
 
 def initialize_update(protocol: int, opening: Opening, challenge: bytes) -> Dialogue[bytes]:
@@ -41,6 +44,24 @@ def external_authenticate(command: Command) -> Dialogue[None]:
         yield command
     except CardError as refusal:
         raise AuthenticationError(f"the card refused the host: {refusal}", refused=True) from refusal
+
+
+def data_object(tag: int, size: int) -> Dialogue[bytes]:
+    """Read one data object with GET DATA; raises ProtocolError where it hasn't *size* bytes behind tag and length."""
+    answer = yield Command("GET DATA", 0x80, 0xCA, tag >> 8, tag & 0xFF, ne=256, secret=())
+    value = answer.data[-size:]
+    if answer.data != tlv(tag, value):
+        raise ProtocolError(f"GET DATA: data object {tag:02X} hasn't {size} bytes")
+    return value
+
+
+def carries_r_mac(name: str, response: Response) -> bool:
+    """Tell whether the status word is one that an R-MAC stands before; raises AuthenticationError for data without one."""
+    if response.sw == 0x9000 or response.sw >> 8 in (0x62, 0x63):
+        return True
+    if response.data:
+        raise AuthenticationError(f"{name}: the card answers {response.sw:04X} with data that carry no R-MAC")
+    return False
 
 
 def longest(block: int, mac: int, *, extended: bool = False) -> int:

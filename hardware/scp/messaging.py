@@ -8,7 +8,7 @@ from typing import Final
 from hardware.crypto import AES_BLOCK, aes_cbc_decrypt, aes_cbc_encrypt, aes_ecb_encrypt, cmac, pad80, unpad80
 from hardware.errors import AuthenticationError, ProtocolError
 from hardware.iso7816 import Command, Response
-from hardware.scp.initiation import C_DECRYPTION, R_ENCRYPTION, R_MAC, header, longest
+from hardware.scp.initiation import C_DECRYPTION, R_ENCRYPTION, R_MAC, carries_r_mac, header, longest
 
 OF_ANSWERS: Final = 0x80
 """First byte of the counter block that an answer's IV comes from (6.2.7)."""
@@ -78,9 +78,7 @@ class AesSession:
 
         Raises AuthenticationError for a wrong R-MAC, ProtocolError where what it covers isn't well-formed.
         """
-        if response.sw != 0x9000 and response.sw >> 8 not in (0x62, 0x63):
-            if response.data:
-                raise AuthenticationError(f"{name}: the card answers {response.sw:04X} with data that carry no R-MAC")
+        if not carries_r_mac(name, response):
             return response
         body, mac = response.data[: -self.size], response.data[-self.size :]
         whole = cmac(self.rmac, chaining + body + response.sw.to_bytes(2, "big"))

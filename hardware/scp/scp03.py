@@ -1,15 +1,15 @@
 """SCP03 in both modes, S8 and S16, with AES-128, 192 or 256 (GPC Amendment D)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hmac import compare_digest
 from typing import ClassVar, Final
 
 from hardware.crypto import kbkdf_cmac
-from hardware.errors import AuthenticationError, PlanError, ProtocolError
+from hardware.errors import AuthenticationError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Base, Derivation, Method, Wrap
-from hardware.scp import DeriveKeys, Opening
-from hardware.scp.initiation import R_ENCRYPTION, R_MAC, external_authenticate, initialize_update, refuse_unsupported
+from hardware.scp import DeriveKeys, Opening, Options
+from hardware.scp.initiation import R_MAC, external_authenticate, initialize_update, refuse_unsupported
 from hardware.scp.messaging import S16, AesSession, mac_size
 
 PSEUDO_RANDOM: Final = 0x10
@@ -20,6 +20,12 @@ HEAD, SEQUENCE = 13, 3
 """KDD(10) KVN(1) 03 i(1), then challenge and cryptogram of 8 or 16 bytes, then [SEQ(3)] (Amendment D 7.1.1.6)."""
 CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, CARD_CHALLENGE, S_ENC, S_MAC, S_RMAC = 0x00, 0x01, 0x02, 0x04, 0x06, 0x07
 """Derivation constants (Amendment D table 4-1)."""
+LEVELS: Final = {
+    0: (0x01, 0x03),
+    WITH_R_MAC: (0x01, 0x03, 0x11, 0x13),
+    WITH_R_MAC | WITH_R_ENCRYPTION: (0x01, 0x03, 0x11, 0x13, 0x33),
+}
+"""By what i says of answers."""
 
 
 def derivation(base: Base, constant: int, context: bytes, bits: int = 0) -> Derivation:
@@ -37,13 +43,12 @@ class Scp03(AesSession):
 
     KEY: ClassVar[str] = "SCP03"
     WRAP: ClassVar[Wrap] = Wrap.AES_CBC
-    OPTIONS: ClassVar[frozenset[int]] = frozenset(
-        mode | challenge | answers
+    OPTIONS: ClassVar[Options] = {
+        mode | challenge | answers: frozenset(levels)
         for mode in (0, S16)
         for challenge in (0, PSEUDO_RANDOM)
-        for answers in (0, WITH_R_MAC, WITH_R_MAC | WITH_R_ENCRYPTION)
-    )
-    LEVELS: ClassVar[frozenset[int]] = frozenset({0x01, 0x03, 0x11, 0x13, 0x33})
+        for answers, levels in LEVELS.items()
+    }
 
     kdd: bytes
 
@@ -54,7 +59,7 @@ class Scp03(AesSession):
         A pseudo-random card challenge is compared with the one that SD AID and counter give. The cryptogram has proved
         the keys by then, so a difference isn't a wrong key but another AID than stated: ProtocolError.
         """
-        _refuse_unsupported(opening)
+        refuse_unsupported(cls.KEY, opening.i, opening.level, cls.OPTIONS)
         host = opening.challenge(mac_size(opening.i or 0))
         answer = yield from initialize_update(0x03, opening, host)
         i = _option(answer, opening)
@@ -107,15 +112,8 @@ def _option(answer: bytes, opening: Opening) -> int:
     i = answer[HEAD - 1]
     if opening.i not in (None, i):
         raise ProtocolError(f"INITIALIZE UPDATE: the card answers with i={i:02X}, not {opening.i:02X}")
-    _refuse_unsupported(replace(opening, i=i))
+    refuse_unsupported(Scp03.KEY, i, opening.level, Scp03.OPTIONS)
     expected = HEAD + 2 * mac_size(i) + (SEQUENCE if i & PSEUDO_RANDOM else 0)
     if len(answer) != expected:
         raise ProtocolError(f"INITIALIZE UPDATE: an answer with i={i:02X} has {expected} bytes, not {len(answer)}")
     return i
-
-
-def _refuse_unsupported(opening: Opening) -> None:
-    refuse_unsupported(Scp03.KEY, opening, Scp03.OPTIONS, Scp03.LEVELS)
-    needed = (WITH_R_MAC if opening.level & R_MAC else 0) | (WITH_R_ENCRYPTION if opening.level & R_ENCRYPTION else 0)
-    if opening.i is not None and needed & ~opening.i:
-        raise PlanError(f"SCP03 i={opening.i:02X} has no level {opening.level:02X}")

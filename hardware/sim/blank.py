@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 BLANKS: Final = Path(__file__).with_name("blanks")
-IMPLEMENTATIONS: Final = {2: (0x15, 0x55), 3: (0x00, 0x10, 0x20, 0x30, 0x60, 0x70, 0x01, 0x11, 0x21, 0x31, 0x61, 0x71)}
-KEY_SIZES: Final = {2: (16,), 3: (16, 24, 32)}
+IMPLEMENTATIONS: Final = {
+    1: (0x05, 0x15),
+    2: (
+        0x04, 0x05, 0x0A, 0x0B, 0x14, 0x15, 0x1A, 0x1B, 0x24, 0x25, 0x2A, 0x2B,
+        0x34, 0x35, 0x3A, 0x3B, 0x44, 0x45, 0x54, 0x55, 0x64, 0x65, 0x74, 0x75,
+    ),
+    3: (0x00, 0x10, 0x20, 0x30, 0x60, 0x70, 0x01, 0x11, 0x21, 0x31, 0x61, 0x71),
+}  # fmt: skip
+KEY_SIZES: Final = {1: (16,), 2: (16,), 3: (16, 24, 32)}
 # Name and size of each field, in the order of the 42 bytes
 CPLC: Final = (
     ("ic_fabricator", 2), ("ic_type", 2), ("os_id", 2), ("os_date", 2), ("os_level", 2), ("ic_date", 2),
@@ -63,6 +70,11 @@ class Blank:
         wanted = {name: size for name, size in CPLC if name not in PER_CHIP}
         if {name: len(value) for name, value in self.cplc.items()} != wanted:
             raise ValueError(f"blank {self.name}: a CPLC field is missing, unknown or of the wrong size")
+
+    @property
+    def key_identifiers(self) -> tuple[int, ...]:
+        """Return the identifiers in its key set: one base key, or three."""
+        return (1,) if self.scp == 2 and not self.i & 0x01 else (1, 2, 3)
 
     def identity(self, seed: int, position: int) -> bytes:
         """Return the CPLC of one plastic; two seeds, or two positions of one seed, never make the same."""

@@ -19,14 +19,14 @@ from hardware.sim.isd import (
 )
 from hardware.sim.personalization import Stream
 from hardware.sim.registry import CARD_LOCKED, INSTALLED, LOCKED, SECURED, TERMINATED, Registry
-from hardware.sim.session import Session
+from hardware.sim.session import BEGIN_R_MAC, END_R_MAC, Session
 
 SELECT, READ_RECORD, INITIALIZE_UPDATE, EXTERNAL_AUTHENTICATE = 0xA4, 0xB2, 0x50, 0x82
 CARD_RESET: Final = 0x04
 # The classes of each command, apart from secure messaging
 CLASSES: Final = {
     SELECT: (0x00,), READ_RECORD: (0x00,), GET_DATA: (0x00, 0x80), INITIALIZE_UPDATE: (0x80,),
-    EXTERNAL_AUTHENTICATE: (0x80,),
+    EXTERNAL_AUTHENTICATE: (0x80,), BEGIN_R_MAC: (0x80,), END_R_MAC: (0x80,),
     **dict.fromkeys((INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, STORE_DATA), (0x80,)),
 }  # fmt: skip
 CHANGING: Final = frozenset((INSTALL, LOAD, DELETE, SET_STATUS, STORE_DATA))
@@ -85,8 +85,12 @@ class Card:
         plain = self._session.unwrap(apdu)
         if plain.ins in READING and plain.ne is None:
             raise RefusedError(0x6700)
-        answer = self._isd.execute(plain) if self._selected is None else self._apply(self._selected, plain)
-        return self._session.protect(self._fit(answer, plain))
+        return self._session.protect(self._fit(self._serve(plain), plain))
+
+    def _serve(self, plain: Apdu) -> Answer:
+        if plain.ins in (BEGIN_R_MAC, END_R_MAC):
+            return self._session.r_mac(plain)
+        return self._isd.execute(plain) if self._selected is None else self._apply(self._selected, plain)
 
     def _fit(self, answer: Answer, apdu: Apdu) -> Answer:
         """Fit the answer to Le: without one there is no data, and a short one is refused with the right length."""

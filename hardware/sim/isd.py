@@ -128,11 +128,11 @@ class SecurityDomain:
             case 0x0066:
                 value = self._recognition()
             case 0x00E0:
-                kind, size = (0x80 if blank.scp == 2 else 0x88), len(blank.enc)
-                value = b"".join(tlv(0xC0, bytes((kid, blank.kvn, kind, size))) for kid in (1, 2, 3))
+                kind, size = (0x88 if blank.scp == 3 else 0x80), len(blank.enc)
+                value = b"".join(tlv(0xC0, bytes((kid, blank.kvn, kind, size))) for kid in blank.key_identifiers)
             case 0x00CF:
                 value = blank.kdd
-            case 0x00C1:
+            case 0x00C1 if blank.scp > 1:
                 value = self._eeprom.number(SEQUENCE).to_bytes(blank.scp, "big")
             case 0x0042 | 0x0045 if text := self._eeprom.text(data_key(tag)):
                 value = bytes.fromhex(text)

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 from hmac import compare_digest
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol, TypeAlias
 
-from hardware.sim import scp02, scp03
+from hardware.sim import scp01, scp02, scp03
 from hardware.sim.apdu import Answer, Apdu, RefusedError
 from hardware.sim.blank import Blank
 from hardware.sim.eeprom import Eeprom
 
+Handshake: TypeAlias = scp01.Handshake | scp02.Handshake | scp03.Handshake
 SEQUENCE: Final = "scp/sequence"
+BEGIN_R_MAC, END_R_MAC = 0x7A, 0x78
+C_MAC: Final = 0x01
 FAILURES: Final = "scp/failures"
 
 
@@ -34,7 +37,11 @@ class Session:
 
     def __init__(self, blank: Blank, eeprom: Eeprom, entropy: Callable[[int], bytes], ended: Callable[[], None]) -> None:
         self._blank, self._eeprom, self._entropy, self._ended = blank, eeprom, entropy, ended
-        self._handshake: scp02.Handshake | scp03.Handshake | None = None
+        kinds: dict[int, Callable[..., Handshake]] = {1: scp01.Handshake, 2: scp02.Handshake}
+        self._kind = kinds.get(blank.scp, partial(scp03.Handshake, pads_empty=blank.pads_empty))
+        self._keys = (blank.enc, blank.mac, blank.dek)
+        self._is_implicit = blank.scp == 2 and not blank.i & scp02.IS_EXPLICIT
+        self._handshake: Handshake | None = None
         self._channel: Channel | None = None
 
     def end(self) -> None:
@@ -65,9 +72,10 @@ class Session:
         blank = self._blank
         if apdu.p1 not in (0, blank.kvn):
             raise RefusedError(0x6A88)
-        kind = scp02.Handshake if blank.scp == 2 else partial(scp03.Handshake, pads_empty=blank.pads_empty)
-        self._handshake = kind(
-            (blank.enc, blank.mac, blank.dek),
+        if self._is_implicit:
+            raise RefusedError(0x6D00)
+        self._handshake = self._kind(
+            self._keys,
             blank.i,
             blank.isd_aid,
             self._eeprom.number(SEQUENCE),
@@ -102,7 +110,7 @@ class Session:
         self._channel = channel
         return Answer()
 
-    def _fail(self, sw: int) -> None:
+    def _fail(self, sw: int) -> NoReturn:
         self._eeprom.count(FAILURES, self._eeprom.number(FAILURES) + 1)
         raise RefusedError(sw)
 
@@ -112,12 +120,10 @@ class Session:
 
     def unwrap(self, apdu: Apdu) -> Apdu:
         """Return the command without secure messaging; one that lacks it or fails ends the session (GPCS 10.2.3)."""
-        level = self._channel.level if self._channel else 0
-        if self._channel is None or not level:
-            if apdu.secured:
-                raise RefusedError(0x6982)
-            return apdu
-        if not apdu.secured:
+        if self._channel is None:
+            return self._first(apdu) if apdu.secured else apdu
+        level = self._channel.level
+        if apdu.secured is not bool(level & C_MAC):
             self.end()
             raise RefusedError(0x6982)
         try:
@@ -125,6 +131,29 @@ class Session:
         except RefusedError:
             self.end()
             raise
+
+    def _first(self, apdu: Apdu) -> Apdu:
+        """Open the channel with its first secured command, where initiation is implicit; a wrong C-MAC spends a try."""
+        if not self._is_implicit:
+            raise RefusedError(0x6982)
+        self._check_blocked()
+        sequence = self._eeprom.number(SEQUENCE)
+        channel = scp02.implicit(self._keys, self._blank.i, self._blank.isd_aid, sequence)
+        try:
+            plain = channel.unwrap(apdu, C_MAC)
+        except RefusedError as wrong:
+            self._fail(wrong.sw)
+        self._eeprom.count(FAILURES, 0)
+        self._eeprom.count(SEQUENCE, sequence + 1)
+        self._channel = channel
+        return plain
+
+    def r_mac(self, apdu: Apdu) -> Answer:
+        """Begin or end an R-MAC session (GPCS E.5.3, E.5.4); refuses with 6D00 where the protocol has none."""
+        channel = self.channel()
+        if not isinstance(channel, scp02.Channel):
+            raise RefusedError(0x6D00)
+        return channel.begin_r_mac(apdu) if apdu.ins == BEGIN_R_MAC else channel.end_r_mac(apdu)
 
     def protect(self, answer: Answer) -> Answer:
         """Return *answer* as the session's level says, if there still is one."""

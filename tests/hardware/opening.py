@@ -34,7 +34,7 @@ def opening(v: Vector, *, level: int | None = None, kvn: int | None = None, i: i
         level=int(v["security_level"], 16) if level is None else level,
         kvn=int(v["keys"]["kvn"], 16) if kvn is None else kvn,
         host_challenge=bytes.fromhex(v["host_challenge"]),
-        sd_aid=ISD_R,
+        sd_aid=AID(bytes.fromhex(v["sd_aid"])) if "sd_aid" in v else ISD_R,
     )
 
 

@@ -1,30 +1,27 @@
 """Every secure channel at every level, the engine's end against the simulated card's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
-from hardware.errors import AuthenticationError, CardError
+from hardware.errors import AuthenticationError, CardError, PlanError
 from hardware.iso7816 import AID, Command, Dialogue, Response, run
 from hardware.scp import Opening, SecureChannel, channel, secured
+from hardware.scp.scp02 import Implicit, Scp02
 from hardware.sim.blank import Blank, shipped
 from hardware.sim.card import Card
 from hardware.sim.eeprom import Eeprom, Json
 from hardware.trace.recorder import Recorder
 from tests.hardware.opening import keys_of
+from tests.hardware.vectors import built_in
 
 HOST = bytes(range(0x10, 0x20))
-LEVELS = {0x00: (0x01, 0x03), 0x20: (0x01, 0x03, 0x11, 0x13), 0x60: (0x01, 0x03, 0x11, 0x13, 0x33)}
-SCP03 = [
-    (i | challenge | s16, size, level, pads)
-    for i, levels in LEVELS.items()
-    for challenge in (0x00, 0x10)
-    for s16 in (0x00, 0x01)
-    for size in (16, 24, 32)
-    for level in levels
-    for pads in (False, True)
-]
+SCP03 = [(i, bits // 8, level, pads) for key, i, bits, level in built_in() if key == "SCP03" for pads in (False, True)]
+
+SCP02 = [(i, level) for key, i, _, level in built_in() if key == "SCP02"]
+WITH_R_MAC = sorted(i for i in Scp02.OPTIONS if i & 0x20)
 
 
 @dataclass
@@ -69,6 +66,16 @@ STORED = (
 )
 
 
+def scp02(i: int) -> Station:
+    """Return a station with an SCP02 card; with one base key its other two are noise that must not be used."""
+    return Station(replace(shipped("payment-scp02"), i=i))
+
+
+def scp01(i: int) -> Station:
+    """Return a station with an SCP01 card."""
+    return Station(replace(shipped("payment-scp02"), scp=1, i=i))
+
+
 def _talk() -> Dialogue[tuple[bytes, ...]]:
     """Send commands with and without data, alone and in a burst; return answers with data and one without."""
     with pytest.raises(CardError, match="GET DATA: 6A88"):
@@ -80,11 +87,119 @@ def _talk() -> Dialogue[tuple[bytes, ...]]:
     return none.data, status.data[:1], numbers.data, one.data
 
 
+ANSWERS = (b"", b"\xe3", NUMBER, CHALLENGE)
+
+
 @pytest.mark.parametrize(("i", "size", "level", "pads"), SCP03)
 def test_scp03_carries_commands_and_answers_both_ways(i: int, size: int, level: int, pads: bool) -> None:
     """In every mode, at every level of every option, with every key size: what one end says, the other end reads."""
     at = scp03(i, size, pads=pads)
-    assert run(secured(_talk(), at.open("SCP03", level, pads=pads)), at) == (b"", b"\xe3", NUMBER, CHALLENGE)
+    assert run(secured(_talk(), at.open("SCP03", level, pads=pads)), at) == ANSWERS
+
+
+@pytest.mark.parametrize(("i", "level"), SCP02)
+def test_scp02_carries_commands_and_answers_both_ways(i: int, level: int) -> None:
+    """Every option at each of its levels: one base key or three, implicit and explicit, every kind of C-MAC, R-MAC."""
+    at = scp02(i)
+    opened = at.open("SCP02", level)
+    assert opened.kdd == at.blank.kdd
+    assert run(secured(_talk(), opened), at) == ANSWERS
+
+
+@pytest.mark.parametrize("i", [0x05, 0x15])
+@pytest.mark.parametrize("level", [0x00, 0x01, 0x03])
+def test_scp01_carries_commands_and_answers_both_ways(i: int, level: int) -> None:
+    """With the ICV encrypted and not."""
+    at = scp01(i)
+    assert run(secured(_talk(), at.open("SCP01", level)), at) == ANSWERS
+
+
+@pytest.mark.parametrize("size", range(1, 17))
+@pytest.mark.parametrize("make", [scp01, scp02])
+def test_data_of_any_length_are_deciphered(make: Callable[[int], Station], size: int) -> None:
+    """SCP01 pads only where it must, SCP02 always."""
+    at = make(0x15)
+    store = Command("STORE DATA", 0x80, 0xE2, 0x10, 0, b"\x42" + bytes((size,)) + bytes(size))
+    opened = at.open(f"SCP{at.blank.scp:02}", 3)
+    read = run(secured(_talk_only(replace(store, p1=0x90), GET), opened), at)
+    assert read.data == store.data
+
+
+@pytest.mark.parametrize("i", WITH_R_MAC)
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("data", [b"", b"of the host's choice"])
+def test_an_r_mac_session_is_begun_and_ended(i: int, each: bool, data: bytes) -> None:
+    """Within it each answer carries its R-MAC, or the last one that of all; behind it answers are as before it."""
+    at = scp02(i)
+    opened = at.open("SCP02", 0x01)
+    assert isinstance(opened, Scp02)
+    run(secured(_talk_only(STATUS), opened), at)
+    run(opened.begin_r_mac(each=each, data=data), at)
+    assert run(secured(_talk(), opened), at) == ANSWERS
+    run(opened.end_r_mac(), at)
+    assert run(secured(_talk_only(GET), opened), at).data == CHALLENGE
+    with pytest.raises(PlanError, match="no R-MAC session was begun"):
+        run(opened.end_r_mac(), at)
+
+
+@pytest.mark.parametrize("i", WITH_R_MAC)
+def test_an_answer_changed_unseen_is_found_at_the_end(i: int) -> None:
+    """Where only END R-MAC SESSION tells, it tells of every answer."""
+    at = scp02(i)
+    opened = at.open("SCP02", 0x01)
+    assert isinstance(opened, Scp02)
+    run(opened.begin_r_mac(each=False), at)
+    at.spoil = True
+    run(secured(_talk_only(STATUS), opened), at)
+    at.spoil = False
+    with pytest.raises(AuthenticationError, match=r"^END R-MAC SESSION: the R-MAC"):
+        run(opened.end_r_mac(), at)
+
+
+@pytest.mark.parametrize("i", sorted(set(Scp02.OPTIONS) - set(WITH_R_MAC)))
+def test_no_r_mac_session_without_its_bit(i: int) -> None:
+    """Neither by a command nor by the level."""
+    at = scp02(i)
+    opened = at.open("SCP02", 0x01)
+    assert isinstance(opened, Scp02)
+    with pytest.raises(PlanError, match="can't begin an R-MAC session"):
+        run(opened.begin_r_mac(each=True), at)
+    with pytest.raises(PlanError, match=f"i={i:02X} has no level 11"):
+        at.open("SCP02", 0x11)
+
+
+@pytest.mark.parametrize("i", sorted(i for i in Scp02.OPTIONS if not i & 0x04))
+@pytest.mark.parametrize("level", [0x00, 0x03, 0x10, 0x13])
+def test_implicit_initiation_has_c_mac_and_no_c_decryption(i: int, level: int) -> None:
+    """Nothing is sent for another level."""
+    at = scp02(i)
+    with pytest.raises(PlanError, match=f"has no level {level:02X}"):
+        at.open("SCP02", level)
+    assert at.sent == []
+
+
+def test_sessions_opened_implicitly_count() -> None:
+    """The counter moves with the first command that verifies, so a second session has other keys."""
+    at = scp02(0x1B)
+    first = at.open("SCP02", 0x01)
+    assert isinstance(first, Implicit)
+    run(secured(_talk_only(STATUS), first), at)
+    at.card.reset()
+    second = at.open("SCP02", 0x01)
+    assert isinstance(second, Implicit)
+    assert (first.sequence, second.sequence) == (b"\0\0", b"\0\1")
+    run(secured(_talk_only(STATUS), second), at)
+
+
+def test_an_implicit_session_with_wrong_keys_is_refused_by_the_card() -> None:
+    """Nothing of the card's is authenticated ahead of it: the first command is refused, and nothing more is sent."""
+    at = scp02(0x1B)
+    at.blank = replace(at.blank, mac=bytes(range(16)))
+    opened = at.open("SCP02", 0x01)
+    at.sent.clear()
+    with pytest.raises(CardError, match="STORE DATA: 6988"):
+        run(secured(_talk_only(*STORED), opened), at)
+    assert len(at.sent) == 1
 
 
 @pytest.mark.parametrize("level", [0x11, 0x13, 0x33])

@@ -40,7 +40,7 @@ def test_session_keys_are_the_published_ones(v: Vector) -> None:
 @pytest.mark.parametrize("v", DERIVED, ids=itemgetter("id"))
 def test_the_dek_is_a_session_key(v: Vector) -> None:
     """A session's DEK is derived with 0181 and the session's counter."""
-    session = Scp02(level=1, kdd=bytes(10), sequence=bytes.fromhex(v["sequence_counter"]), enc=KEY, mac=KEY)
+    session = Scp02(i=0x15, level=1, kdd=bytes(10), sequence=bytes.fromhex(v["sequence_counter"]), enc=KEY, mac=KEY)
     assert derived(_static(v, Base.DEK), session.dek()).hex().upper() == v["session_keys"]["dek"]
     assert Scp02.WRAP is Wrap.DES3_ECB
 
@@ -51,7 +51,7 @@ def test_the_dek_is_a_session_key(v: Vector) -> None:
 def test_wrap_gives_the_published_commands(v: Vector) -> None:
     """From given session keys every command of a session is protected as in the vector, MAC chaining included."""
     enc, mac = (bytes.fromhex(v["session_keys"][name]) for name in ("enc", "mac"))
-    session = Scp02(level=int(v["security_level"], 16), kdd=bytes(10), sequence=bytes(2), enc=enc, mac=mac)
+    session = Scp02(i=0x15, level=int(v["security_level"], 16), kdd=bytes(10), sequence=bytes(2), enc=enc, mac=mac)
     for step in v["steps"]:
         assert bytes(session.wrap(command(step["plain"]))).hex().upper() == step["wrapped"]
 
@@ -59,7 +59,7 @@ def test_wrap_gives_the_published_commands(v: Vector) -> None:
 def test_a_command_without_data_is_not_encrypted() -> None:
     """At level 03 nothing is made of nothing: only the C-MAC is sent, the same as at level 01."""
     bare = Command("GET STATUS", 0x80, 0xF2, 0x20, 0x02, ne=256)
-    wrapped = [Scp02(level=level, kdd=bytes(10), sequence=bytes(2), enc=KEY, mac=KEY).wrap(bare) for level in (1, 3)]
+    wrapped = [Scp02(i=0x15, level=level, kdd=bytes(10), sequence=bytes(2), enc=KEY, mac=KEY).wrap(bare) for level in (1, 3)]
     assert bytes(wrapped[0]) == bytes(wrapped[1])
     assert len(wrapped[0].data) == 8
 

@@ -253,3 +253,20 @@ def test_a_level_that_the_option_has_not_is_refused_before_anything_is_sent(i: i
     """R-MAC needs b6 of i, R-ENCRYPTION b7."""
     with pytest.raises(PlanError, match=f"SCP03 i={i:02X} has no level {level:02X}"):
         run(Scp03.open(opening(ONE, i=i, level=level), static_keys(ONE)), replay([]))
+
+
+def test_a_whole_session_at_level_33_is_as_published() -> None:
+    """From the static keys: cryptograms, EXTERNAL AUTHENTICATE, three commands and their answers; its AID isn't known."""
+    (v,) = vectors("scp_globalplatform", type="session-of-an-unknown-security-domain")
+    keys = {name: derived(_static(v, base), derivation(base, n, _context(v))) for name, (base, n) in CONSTANTS.items()}
+    session = Scp03(level=0x33, kdd=bytes(10), enc=keys["enc"], mac=keys["mac"], rmac=keys["rmac"])
+    for name, constant in (("card_cryptogram", 0), ("host_cryptogram", 1)):
+        made = derived(keys["mac"], derivation(Base.MAC, constant, _context(v), 64))
+        assert made == bytes.fromhex(v[name])
+    authenticate = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, 0x33, 0, made)
+    assert bytes(session.authenticate(authenticate, made)).hex().upper() == v["external_authenticate"]["command"]
+    burst = [session.wrap(command(step["plain"])) for step in v["steps"]]
+    for wrapped, step in zip(burst, v["steps"], strict=True):
+        assert bytes(wrapped).hex().upper() == step["wrapped"]
+        opened = wrapped.opened(Response.parse(bytes.fromhex(step["response_raw"])))
+        assert opened == Response.parse(bytes.fromhex(step["response_plain"]))

@@ -11,9 +11,9 @@ from hardware.scp.scp03 import Scp03
 from tests.hardware.opening import handshake, opening, static_keys
 from tests.hardware.replay import Replay, replay
 from tests.hardware.secrecy import assert_silent
-from tests.hardware.vectors import Vector, built_in, combination, command, not_reproduced, sessions, simulator_only
+from tests.hardware.vectors import Vector, built_in, combination, command, matrix, sessions, simulator_only
 
-OPENED = [v for v in sessions() if "initialize_update" in v and v not in not_reproduced()]
+OPENED = [v for v in sessions() if "initialize_update" in v]
 ONE_EACH = [v for v in OPENED if v["id"] in ("pysim-scp02-01", "pysim-scp03-AES128-03")]
 each_opened = pytest.mark.parametrize("v", OPENED, ids=itemgetter("id"))
 each_protocol = pytest.mark.parametrize("v", ONE_EACH, ids=itemgetter("protocol"))
@@ -27,7 +27,7 @@ def given(v: Vector, level: int) -> SecureChannel:
     """Return a channel with the vector's session keys, at a level of its own."""
     enc, mac = (bytes.fromhex(v["session_keys"][name]) for name in ("enc", "mac"))
     if v["protocol"] == "SCP02":
-        return Scp02(level=level, kdd=bytes(10), sequence=bytes(2), enc=enc, mac=mac)
+        return Scp02(i=0x15, level=level, kdd=bytes(10), sequence=bytes(2), enc=enc, mac=mac)
     return Scp03(level=level, kdd=bytes(10), enc=enc, mac=mac)
 
 
@@ -38,9 +38,10 @@ def answering(v: Vector, answer: str) -> Replay:
 
 def test_the_vectors_at_hand_are_used() -> None:
     """All published handshakes are of what is built in."""
-    scp03 = [("SCP03", 0x70, bits, level) for bits in (128, 192, 256) for level in (0x11, 0x03, 0x33)]
-    assert [combination(v) for v in OPENED] == [*scp03, ("SCP02", 0x15, 128, 1)]
-    assert not not_reproduced()
+    scp03 = {("SCP03", 0x70, bits, level) for bits in (128, 192, 256) for level in (0x11, 0x03, 0x33)}
+    des = {("SCP01", 0x05, 128, 1), ("SCP01", 0x05, 128, 3), ("SCP02", 0x15, 128, 1), ("SCP02", 0x15, 128, 3)}
+    assert {combination(v) for v in OPENED} == scp03 | des | {("SCP03", 0x10, 192, 3)}
+    assert {combination(v) for v in sessions()} <= set(built_in())
 
 
 @each_opened
@@ -51,7 +52,7 @@ def test_open_sends_the_published_commands(v: Vector) -> None:
     assert card.finished
     for step in v["steps"]:
         assert bytes(session.wrap(command(step["plain"]))).hex().upper() == step["wrapped"]
-    assert session.kdd == bytes(10)
+    assert session.kdd == bytes.fromhex(v["initialize_update"]["response"][:20])
 
 
 @each_opened
@@ -136,9 +137,9 @@ def test_a_refused_initialize_update_is_the_cards_error(v: Vector, sw: str) -> N
 
 
 @each_protocol
-@pytest.mark.parametrize("level", [0x00, 0x02, 0x10, 0x12, 0x20, 0x21, 0x23, 0x31, 0x32, 0xFF])
+@pytest.mark.parametrize("level", [0x02, 0x12, 0x20, 0x21, 0x23, 0x31, 0x32, 0xFF])
 def test_a_level_that_is_not_built_in_is_refused_before_anything_is_sent(v: Vector, level: int) -> None:
-    """Combinations that no channel has, and the level without any protection, don't reach the card."""
+    """Combinations that no channel has don't reach the card."""
     with pytest.raises(PlanError, match=f"level {level:02X}"):
         opened(v, replay([]), opening(v, level=level))
 
@@ -209,10 +210,12 @@ def test_the_class_byte_says_secure_messaging(v: Vector, plain: int, secure: int
 def test_nothing_secret_prints(v: Vector) -> None:
     """Neither static nor session keys, nor a cryptogram, are in a channel's repr or in any error."""
     names = ("enc", "mac", "dek", "rmac")
-    secrets = [bytes.fromhex(v[kind][name]) for kind in ("keys", "session_keys") for name in names if name in v[kind]]
+    secrets = [
+        bytes.fromhex(v[kind][name]) for kind in ("keys", "session_keys") for name in names if name in v.get(kind, {})
+    ]
     secrets += [bytes.fromhex(v["host_cryptogram"]), bytes.fromhex(v["card_cryptogram"])]
     session = opened(v, replay(handshake(v)))
-    session.wrap(command(v["steps"][-1]["plain"]))
+    session.wrap(command("80CA006600"))
     assert_silent(session, *secrets)
     assert_silent(session.dek(), *secrets)
     first, (second, _) = handshake(v)
@@ -228,7 +231,7 @@ def test_nothing_secret_prints(v: Vector) -> None:
         assert_silent(raised.value, *secrets)
 
 
-@pytest.mark.parametrize("key", ["SCP01", "SCP99", "scp02", "SCP", "../SCP02", "initiation", ""])
+@pytest.mark.parametrize("key", ["SCP04", "SCP99", "scp02", "SCP", "../SCP02", "initiation", ""])
 def test_an_unknown_channel_is_refused(key: str) -> None:
     """Only what is built in can be named."""
     with pytest.raises(PlanError, match="built in"):
@@ -242,3 +245,29 @@ def test_what_has_no_published_vector_is_listed() -> None:
     assert ("SCP03", 0x00, 256, 0x03) in listed
     assert ("SCP02", 0x15, 128, 0x01) not in listed
     assert ("SCP03", 0x70, 192, 0x03) not in listed
+
+
+def test_the_options_and_levels_are_those_of_the_specifications() -> None:
+    """SCP01 two, SCP02 the twenty-four of its table, SCP03 by its bits; levels as each option allows."""
+    options = {kind: bytes(sorted(channel(kind).OPTIONS)).hex() for kind in ("SCP01", "SCP02", "SCP03")}
+    assert options == {
+        "SCP01": "0515",
+        "SCP02": "04050a0b14151a1b24252a2b34353a3b4445545564657475",
+        "SCP03": "000110112021303160617071",
+    }
+    of = channel("SCP02").OPTIONS
+    assert {i: sorted(of[i]) for i in (0x15, 0x75, 0x1B, 0x3B)} == {
+        0x15: [0, 1, 3], 0x75: [0, 1, 3, 0x10, 0x11, 0x13], 0x1B: [1], 0x3B: [1, 0x11],
+    }  # fmt: skip
+    assert [sorted(channel("SCP03").OPTIONS[i]) for i in (0x11, 0x20, 0x70)] == [
+        [1, 3], [1, 3, 0x11, 0x13], [1, 3, 0x11, 0x13, 0x33],
+    ]  # fmt: skip
+
+
+def test_every_combination_has_its_line() -> None:
+    """With the ids of what proves it, or that only the simulated card does."""
+    lines = {line.partition(":")[0]: line for line in matrix()}
+    assert len(lines) == 2 + 24 + 12 * 3
+    assert lines["SCP02 i=55 3DES"].endswith(": 00 simulator only; 01 simulator only; 03 simulator only")
+    assert "03 gp-scp01-05-03" in lines["SCP01 i=05 3DES"]
+    assert "yubikit-scp03-extended-01 (no handshake)" in lines["SCP03 i=70 AES-128"]

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -485,3 +486,25 @@ def test_no_error_prints_what_it_is_about(store: SoftKeyStore, path: Path) -> No
         while error is not None:
             assert_silent(error, *secrets)
             error = error.__cause__ or error.__context__
+
+
+def test_a_session_key_may_come_by_ecb(keystore: SoftKeyStore) -> None:
+    """SCP01 enciphers both challenges block by block under the diversified key; a part of a block is refused."""
+    before = bytes(range(16))
+    ecb = Derivation(base=Base.MAC, method=Method.DES3_ECB, before=before)
+    assert keystore.session_keys(CARD, {"mac": ecb}) == {"mac": crypto.des3_ecb_encrypt(static(Base.MAC), before)}
+    with pytest.raises(KeyStoreError, match="16 bytes of derivation data"):
+        keystore.session_keys(CARD, {"mac": replace(ecb, before=before[:8])})
+    with pytest.raises(KeyStoreError, match="must be the same"):
+        keystore.session_keys(CARD_AES, {"mac": ecb})
+
+
+def test_a_value_may_go_under_the_dek_by_cbc(keystore: SoftKeyStore) -> None:
+    """An SCP02 session with implicit initiation takes it so, from a zero IV."""
+    value = bytes(range(16))
+    key = crypto.des3_cbc_encrypt(static(Base.DEK), DEK.derivation.before)
+    cbc = replace(DEK, wrap=Wrap.DES3_CBC)
+    assert keystore.translate(value, None, cbc) == crypto.des3_cbc_encrypt(key, value)
+    assert keystore.translate(value, None, DEK) == crypto.des3_ecb_encrypt(key, value)
+    with pytest.raises(KeyStoreError, match="isn't whole 3des-cbc blocks of 8"):
+        keystore.translate(value[:9], None, cbc)

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from hardware.iso7816 import Command
+from hardware.scp.scp01 import Scp01
 from hardware.scp.scp02 import Scp02
 from hardware.scp.scp03 import Scp03
 
+SESSIONS = ("scp_pysim", "scp_openjavacard", "scp_globalplatform", "scp_yubikit")
 Vector: TypeAlias = dict[str, Any]
 """One vector as its JSON has it."""
 Combination: TypeAlias = tuple[str, int, int, int]
@@ -35,35 +38,35 @@ def command(apdu: str) -> Command:
 
 def sessions() -> list[Vector]:
     """Return every vector that has wrapped commands."""
-    return [vector for name in ("scp_pysim", "scp_openjavacard") for vector in vectors(name) if "steps" in vector]
+    return [vector for name in SESSIONS for vector in vectors(name) if "steps" in vector]
 
 
 def combination(vector: Vector) -> Combination:
     """Return what a session vector is about."""
     i = int(vector.get("i") or vector["i_card"], 16)
-    return vector["protocol"], i, 4 * len(vector["session_keys"]["enc"]), int(vector["security_level"], 16)
+    keys = vector["keys"] if "keys" in vector else vector["session_keys"]
+    return vector["protocol"], i, 4 * len(keys["enc"]), int(vector["security_level"], 16)
 
 
 def built_in() -> Iterator[Combination]:
     """Yield what the channels accept."""
-    for level in sorted(Scp02.LEVELS):
-        yield from (("SCP02", i, 128, level) for i in sorted(Scp02.OPTIONS))
-    for level in sorted(Scp03.LEVELS):
-        yield from (("SCP03", i, bits, level) for i in sorted(Scp03.OPTIONS) for bits in (128, 192, 256))
+    for kind, sizes in ((Scp01, (128,)), (Scp02, (128,)), (Scp03, (128, 192, 256))):
+        for i, levels in kind.OPTIONS.items():
+            yield from ((kind.KEY, i, bits, level) for bits in sizes for level in levels)
+
+
+def matrix() -> Iterator[str]:
+    """Yield a line for each channel, option and key size: by level the ids of its vectors, handshake and wrapping alike."""
+    proofs: dict[Combination, list[str]] = {each: [] for each in built_in()}
+    for vector in sessions():
+        partly = "" if "initialize_update" in vector else " (no handshake)"
+        proofs[combination(vector)].append(vector["id"] + partly)
+    for (protocol, i, bits), group in groupby(sorted(proofs), key=lambda each: each[:3]):
+        cipher = f"AES-{bits}" if protocol == "SCP03" else "3DES"
+        by_level = (f"{each[3]:02X} {', '.join(proofs[each]) or 'simulator only'}" for each in group)
+        yield f"{protocol} i={i:02X} {cipher}: {'; '.join(by_level)}"
 
 
 def simulator_only() -> list[Combination]:
     """Return what is built in and no published vector covers."""
     return sorted(set(built_in()) - {combination(vector) for vector in sessions()})
-
-
-def without_handshake() -> list[Combination]:
-    """Return what published vectors cover from given session keys on, but not from INITIALIZE UPDATE."""
-    opened = {combination(vector) for vector in sessions() if "initialize_update" in vector}
-    return sorted({combination(vector) for vector in sessions()} & set(built_in()) - opened)
-
-
-def not_reproduced() -> list[Vector]:
-    """Return the session vectors whose combination isn't built in: only their keys and cryptograms are checked."""
-    known = set(built_in())
-    return [vector for vector in sessions() if combination(vector) not in known]

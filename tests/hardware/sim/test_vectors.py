@@ -1,12 +1,13 @@
 """The card's side of both protocols against published sessions and key derivations."""
 
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
 import pytest
 
-from hardware.sim import scp02, scp03
+from hardware.sim import scp01, scp02, scp03
 from hardware.sim.apdu import Answer, RefusedError, parse
 from hardware.sim.blank import Blank, shipped
 from hardware.sim.card import Card
@@ -16,7 +17,10 @@ from tests.hardware.sim.host import vectors
 ISD_R = bytes.fromhex("A0000005591010FFFFFFFF8900000100")
 H = bytes.fromhex
 PYSIM = vectors("scp_pysim")
+GLOBALPLATFORM = [v for v in vectors("scp_globalplatform") if "initialize_update" in v]
+STARTS = {"SCP01": scp01.Handshake, "SCP02": scp02.Handshake, "SCP03": scp03.Handshake}
 OJC = vectors("scp_openjavacard")
+SCP02 = partial(scp02.Channel, i=0x15)
 
 
 def of(found: list[dict[str, Any]], **wanted: str) -> list[dict[str, Any]]:
@@ -54,19 +58,16 @@ def test_scp02_card_answers_a_published_session() -> None:
         assert sim.transmit(H(step["wrapped"]))[0][-2:] not in (H("6988"), H("6982"))
 
 
-@pytest.mark.parametrize("v", PYSIM, ids=itemgetter("id"))
+@pytest.mark.parametrize("v", PYSIM + GLOBALPLATFORM, ids=itemgetter("id"))
 def test_handshake_and_channel_unwrap_every_recorded_command(v: dict[str, Any]) -> None:
-    """From the static keys alone the card finds the host's cryptogram and each plain command."""
+    """From the static keys alone the card finds the host's cryptogram, each plain command and its own protected answer."""
     keys = (H(v["keys"]["enc"]), H(v["keys"]["mac"]), H(v["keys"]["dek"]))
-    scp02_used, level = v["protocol"] == "SCP02", int(v["security_level"], 16)
-    sequence, host = int(v["sequence_counter"], 16), H(v["host_challenge"])
-
-    def draw(size: int) -> bytes:
-        return H(v["card_challenge"])[:size]
-
-    start = scp02.Handshake if scp02_used else scp03.Handshake
-    handshake = start(keys, 0x15 if scp02_used else 0x60, ISD_R, sequence, host, draw)
+    level, sequence, host = int(v["security_level"], 16), int(v.get("sequence_counter", "0"), 16), H(v["host_challenge"])
+    i = 0x60 if v["protocol"] == "SCP03" else int(v["i"], 16)  # what the card drew is in the vector
+    start: Any = STARTS[v["protocol"]]
+    handshake = start(keys, i, ISD_R, sequence, host, lambda size: H(v["card_challenge"])[:size])
     assert handshake.host_cryptogram == H(v["host_cryptogram"])
+    assert H(v["card_cryptogram"]) in handshake.answer
     channel = handshake.channel(level)
     channel.unwrap(parse(H(v["external_authenticate"]["command"]), extended=False), 0x01)
     for step in v["steps"]:
@@ -83,7 +84,7 @@ def test_handshake_and_channel_unwrap_every_recorded_command(v: dict[str, Any]) 
 def test_channel_unwraps_to_the_plain_command(v: dict[str, Any]) -> None:
     """Given session keys, every wrapped command yields its plain form, at levels 01 and 03."""
     keys, level = v["session_keys"], int(v["security_level"], 16)
-    kind = scp02.Channel if v["protocol"] == "SCP02" else scp03.Channel
+    kind: Any = SCP02 if v["protocol"] == "SCP02" else scp03.Channel
     channel = kind(enc=H(keys["enc"]), mac=H(keys["mac"]), dek=bytes(16), level=level)
     for step in v["steps"]:
         plain = channel.unwrap(parse(H(step["wrapped"]), extended=False), level)
@@ -122,14 +123,14 @@ def test_scp03_pseudo_random_challenge() -> None:
 @pytest.mark.parametrize("v", of(OJC, type="sensitive-data-encryption"), ids=itemgetter("id"))
 def test_sensitive_data_decrypts(v: dict[str, Any]) -> None:
     """Session DEK with 3DES-ECB, static K-DEK with AES-CBC."""
-    kind = scp02.Channel if v["protocol"] == "SCP02" else scp03.Channel
+    kind: Any = SCP02 if v["protocol"] == "SCP02" else scp03.Channel
     dek, sealed = H(v.get("dek_session") or v["dek"]), H(v["encrypted"])
     channel = kind(enc=bytes(16), mac=bytes(16), dek=dek, level=3)
     # the SCP03 vectors are PUT KEY blocks, which state the clear length first
-    assert channel.decrypt(sealed if kind is scp02.Channel else sealed[1:]) == H(v["plain"])
+    assert channel.decrypt(sealed if kind is SCP02 else sealed[1:]) == H(v["plain"])
 
 
-@pytest.mark.parametrize("kind", [scp02.Channel, scp03.Channel])
+@pytest.mark.parametrize("kind", [SCP02, scp03.Channel])
 @pytest.mark.parametrize("data", [b"", bytes(7), bytes(17)])
 def test_sensitive_data_of_a_wrong_length_is_refused(kind: Any, data: bytes) -> None:
     """No data, or a part of a block, is bad data."""

@@ -358,7 +358,7 @@ def test_no_pace_takes_none(path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "instead"),
     [
-        ("scp = 2", "scp = 1"), ("i = 0x55", "i = 0x1A"), ("kvn = 0x20", "kvn = 0"), ("F3032D5", "F3032D6"),
+        ("scp = 2", "scp = 1"), ("i = 0x55", "i = 0x1C"), ("kvn = 0x20", "kvn = 0"), ("F3032D5", "F3032D6"),
         ('dek = "AC', 'dek = "'), ("retries = 10", ""), ("retries = 10", "retries = 10\ncolour = 1"),
         ('ic_type = "5041"', ""), ('ic_type = "5041"', 'ic_type = "50"'), ("life_cycle = 0x01", "life_cycle = 0x02"),
     ],
