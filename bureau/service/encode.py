@@ -175,7 +175,7 @@ class _Making:
         except HardwareError as fault:
             if not self.begun:
                 return self._untouched(fault)
-            if isinstance(fault, LostCard | ProtocolError):  # no status word says what the card did
+            if isinstance(fault, LostCard | ProtocolError | AuthenticationError):  # no answer that counts says what it did
                 return self._settle(CardState.SUSPECT, AttemptOutcome.UNKNOWN, fault)
             return self._settle(CardState.REJECTED, AttemptOutcome.SPOILED, fault)
         except NotAllowedError as refused:

@@ -3,23 +3,24 @@
 The order of things is the point here: nothing that changes the card passes the Gate before *begin* has returned.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hardware.diversification import recipe
-from hardware.errors import CardError, PlanError, ReadBackError
+from hardware.errors import AuthenticationError, CardError, PlanError, ReadBackError
 from hardware.gp import commands, identity, registry
 from hardware.gp.identity import Identity
 from hardware.gp.registry import Registry
 from hardware.iso7816 import AID, Command, Dialogue, Response, T, Transmit, run
-from hardware.keystores import CardKeys, Dek, KeyStore
+from hardware.keystores import CardKeys, Dek, Derivation, KeyId, KeyStore
 from hardware.perso.order import Order
 from hardware.perso.plan import Catalog, Plan, blank, plan, security_level
 from hardware.perso.product import Product
 from hardware.perso.readback import check_provable, read_back
 from hardware.perso.steps import Origin
-from hardware.scp import DeriveKeys, Opening, SecureChannel, channel, secured
+from hardware.scp import Opening, SecureChannel, channel, secured
+from hardware.scp.choice import choose
 
 SAMPLE: Final = "sample"
 """The phase in which all is read back; what it asks isn't part of making the card."""
@@ -87,10 +88,9 @@ class Press:
         Ahead of the channel it could be another chip that says who it is: a swap inside one poll goes unnoticed by PC/SC.
         """
         product = self._work.product
-        if product.scp is None or product.isd_aid is None:
+        if product.isd_aid is None:
             raise PlanError(f"{product.name} is no GlobalPlatform card, and this engine has no interpreter for it yet")
         self._enter("open the channel")
-        kind = channel(product.scp)
         opening = Opening(
             i=product.i,
             level=security_level(self._work.order, product),
@@ -98,11 +98,13 @@ class Press:
             host_challenge=self._work.host_challenge,
             sd_aid=product.isd_aid,
             extended=product.extended,
+            pad_empty=product.pad_empty,
         )
-        self._channel: SecureChannel = run(
-            _opened(kind, opening, lambda kdd, wanted: self._keystore.session_keys(self._card_keys(kdd), wanted)),
-            self._transmit,
-        )
+        try:
+            self._channel: SecureChannel = run(self._opened(opening), self._transmit)
+        except AuthenticationError as wrong:
+            said = f"{wrong}, recipe {product.recipe}; {tries(wrong, product.tries)}"
+            raise AuthenticationError(said, refused=wrong.refused) from wrong
         self.opened = True
         self._enter("identify")
         self.results.identity = run(self._secured(identity.read()), self._transmit)
@@ -174,17 +176,41 @@ class Press:
         if origin is not None:
             self.results.steps[origin] = sw
 
+    def _opened(self, opening: Opening) -> Dialogue[SecureChannel]:
+        """Select the security domain and open the channel that product and card say; raises PlanError for other keys."""
+        product = self._work.product
+        yield commands.select(opening.sd_aid)
+        choice = yield from choose(product.scp, product.i, opening.kvn)
+        master = self._master()
+        if choice.bits not in (None, size := self._keystore.info(master).size):
+            raise PlanError(f"the card says that its keys have {choice.bits} bits; master key {master} has {size}")
+        return (yield from channel(choice.scp).open(replace(opening, i=choice.i), self._session_keys))
+
     def _secured(self, dialogue: Dialogue[T]) -> Dialogue[T]:
         return secured(dialogue, self._channel)
 
+    def _session_keys(self, kdd: bytes, wanted: Mapping[str, Derivation]) -> dict[str, bytes]:
+        return self._keystore.session_keys(self._card_keys(kdd), wanted)
+
     def _card_keys(self, kdd: bytes) -> CardKeys:
+        return CardKeys(master=self._master(), recipe=recipe(self._work.product.recipe), kdd=kdd)
+
+    def _master(self) -> KeyId:
         product = self._work.product
         if product.master is None:
             raise PlanError(f"{product.name} names no master key")
-        return CardKeys(master=product.master, recipe=recipe(product.recipe), kdd=kdd)
+        return product.master
 
 
-def _opened(kind: type[SecureChannel], opening: Opening, derive: DeriveKeys) -> Dialogue[SecureChannel]:
-    """Select the security domain and open a channel to it."""
-    yield commands.select(opening.sd_aid)
-    return (yield from kind.open(opening, derive))
+def tries(wrong: AuthenticationError, limit: int | None) -> str:
+    """Return whether a wrong authentication spent a try of the card's, and how many are known to be left.
+
+    *limit*: how many the product says there are, before the first is spent. A status word 63Cx says how many are left.
+    """
+    spent = "a try was spent" if wrong.refused else "no try was spent"
+    refusal = wrong.__cause__
+    if isinstance(refusal, CardError) and refusal.sw & 0xFFF0 == 0x63C0:
+        return f"{spent}, the card says that {refusal.sw & 0x0F} are left"
+    if limit is None:
+        return f"{spent}, how many are left is unknown"
+    return f"{spent} of at most {limit}, how many were spent before is unknown"

@@ -1,7 +1,7 @@
-"""Card products from TOML: every key but extended and unread must be there, no other may be, and each has one type.
+"""Card products from TOML: every key but the optional ones must be there, no other may be, and each has one type.
 
-A card that isn't GlobalPlatform has no table [channel]: isd_aid, scp and master are None, and what else belongs to a channel
-means nothing.
+Optional are extended, unread, and in [channel] scp, i (the card says them then), pad_empty and tries. A card that isn't
+GlobalPlatform has no table [channel]: isd_aid, scp, i and master are None, and what else belongs to a channel means nothing.
 """
 
 import tomllib
@@ -63,14 +63,16 @@ def _product(name: str, table: dict[str, object]) -> Product:
         environment=card.text("environment"),
         environment_version=card.text("environment_version"),
         isd_aid=channel.aid("isd_aid") if channel else None,
-        scp=channel.known("scp", scp.channel) if channel else None,
-        i=channel.number("i", 0, 0xFF) if channel else 0,
+        scp=channel.known("scp", scp.channel) if channel and "scp" in channel else None,
+        i=channel.number("i", 0, 0xFF) if channel and "i" in channel else None,
         level=channel.number("level", 0, 0x33) if channel else 0,
         kvn=channel.number("kvn", 0, 0x7F) if channel else 0,
         master=KeyId(channel.hexadecimal("master").hex().upper()) if channel else None,
         recipe=channel.known("recipe", diversification.recipe) if channel else "none",
         block=card.number("block", 1, 0xFFFF),
         extended=card.flag("extended"),
+        pad_empty=channel is not None and channel.flag("pad_empty"),
+        tries=channel.number("tries", 1, 0xFF) if channel and "tries" in channel else None,
         packing=card.take("packing", bool),
         replace=card.take("replace", bool),
         unread=card.tags("unread"),
@@ -87,8 +89,10 @@ def _product(name: str, table: dict[str, object]) -> Product:
 
 def _check_channel(product: Product) -> None:
     """Raise ValueError for an option that its channel hasn't, or a level that the option hasn't."""
-    if product.scp is None:
+    if product.i is None:
         return
+    if product.scp is None:
+        raise ValueError("channel.i: means nothing without scp")
     options = scp.channel(product.scp).OPTIONS
     if product.i not in options:
         raise ValueError(f"channel.i: {product.scp} has no option {product.i:02X}")
@@ -99,10 +103,14 @@ def _check_channel(product: Product) -> None:
 
 def _check_block(product: Product) -> None:
     """Raise ValueError for a block that no command of *product* holds once protected, at whatever level."""
-    if product.scp is None:
+    if product.isd_aid is None:
         if product.extended:
             raise ValueError("extended: a card without [channel] has no commands of extended length")
         most, of = SHORT, "this card"
+    elif product.scp is None:
+        if product.extended:
+            raise ValueError("extended: only a card whose scp is stated has commands of extended length")
+        most, of = scp.channel("SCP03").room(None, extended=False), "a card that itself says its channel"
     else:
         try:
             most, of = scp.channel(product.scp).room(product.i, extended=product.extended), product.scp
@@ -118,6 +126,9 @@ class _Keys:
 
     def __init__(self, table: dict[str, object], prefix: str) -> None:
         self._table, self._prefix = table, prefix
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._table
 
     def take(self, key: str, kind: type[T]) -> T:
         if key not in self._table:
@@ -143,7 +154,7 @@ class _Keys:
 
     def flag(self, key: str) -> bool:
         """Take true or false; false where nothing is said."""
-        return key in self._table and self.take(key, bool)
+        return key in self and self.take(key, bool)
 
     def number(self, key: str, least: int, most: int) -> int:
         if not least <= (value := self.take(key, int)) <= most:

@@ -11,11 +11,12 @@ from hardware.perso.order import UniqueID
 class Product:
     """One card product.
 
-    atr and atr_mask: bytes of equal length (a mask bit 0 is not compared); isd_aid, scp and master None: not a
-    GlobalPlatform card; level: used where a record names none; block: longest command data before the channel's MAC and
-    padding; packing: several whole DGIs may share a STORE DATA; replace: something present may be deleted and made again;
-    profiles: the card profiles it meets; extended: it takes commands of extended length, and block may need them; unread:
-    DGIs and tags that its applications keep without giving them back.
+    atr and atr_mask: bytes of equal length (a mask bit 0 is not compared); isd_aid and master None: not a GlobalPlatform
+    card; scp or i None: what the card itself says; level: used where a record names none; block: longest command data before
+    the channel's MAC and padding; packing: several whole DGIs may share a STORE DATA; replace: something present may be
+    deleted and made again; profiles: the card profiles it meets; extended: it takes commands of extended length, and block
+    may need them; unread: DGIs and tags that its applications keep without giving them back; pad_empty: its SCP03 expects
+    padding where an encrypted command has no data; tries: wrong authentications that block it, if known.
     """
 
     name: str
@@ -25,7 +26,7 @@ class Product:
     environment_version: str
     isd_aid: AID | None
     scp: str | None
-    i: int
+    i: int | None
     level: int
     kvn: int
     master: KeyId | None
@@ -36,6 +37,8 @@ class Product:
     profiles: tuple[UniqueID, ...]
     extended: bool = False
     unread: frozenset[int] = frozenset()
+    pad_empty: bool = False
+    tries: int | None = None
 
     def matches(self, atr: bytes) -> bool:
         """Return whether *atr* is one of this product's."""

@@ -46,6 +46,11 @@ def external_authenticate(command: Command) -> Dialogue[None]:
         raise AuthenticationError(f"the card refused the host: {refusal}", refused=True) from refusal
 
 
+def wrong_cryptogram(answer: bytes) -> AuthenticationError:
+    """Return the error for a card cryptogram that doesn't verify, with the key set of the *answer* to INITIALIZE UPDATE."""
+    return AuthenticationError(f"card cryptogram does not verify with key set {answer[10]:02X}")
+
+
 def data_object(tag: int, size: int) -> Dialogue[bytes]:
     """Read one data object with GET DATA; raises ProtocolError where it hasn't *size* bytes behind tag and length."""
     answer = yield Command("GET DATA", 0x80, 0xCA, tag >> 8, tag & 0xFF, ne=256, secret=())

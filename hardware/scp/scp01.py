@@ -5,12 +5,12 @@ from hmac import compare_digest
 from typing import ClassVar, Final
 
 from hardware.crypto import DES_BLOCK, des3_cbc_encrypt, des3_cbc_mac, des3_ecb_encrypt, pad80
-from hardware.errors import AuthenticationError, PlanError, ProtocolError
+from hardware.errors import PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.scp import DeriveKeys, Opening, Options
 from hardware.scp.des import DesSession
-from hardware.scp.initiation import external_authenticate, initialize_update, refuse_unsupported
+from hardware.scp.initiation import external_authenticate, initialize_update, refuse_unsupported, wrong_cryptogram
 
 ENCRYPTED_ICV: Final = 0x10
 """Bit of i: the ICV of every C-MAC but the first is encrypted."""
@@ -45,7 +45,7 @@ class Scp01(DesSession):
         keys = derive(kdd, {base: derivation(base, host, card) for base in (Base.ENC, Base.MAC)})
         channel = cls(level=opening.level, i=opening.i, kdd=kdd, enc=keys[Base.ENC], mac=keys[Base.MAC])
         if not compare_digest(cryptogram, channel._cryptogram(host + card)):
-            raise AuthenticationError("card cryptogram does not verify")
+            raise wrong_cryptogram(answer)
         proof = channel._cryptogram(card + host)
         command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof, secret=())
         yield from external_authenticate(channel.protect(command))

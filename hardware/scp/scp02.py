@@ -22,6 +22,7 @@ from hardware.scp.initiation import (
     external_authenticate,
     initialize_update,
     refuse_unsupported,
+    wrong_cryptogram,
 )
 
 THREE_KEYS, UNMODIFIED, EXPLICIT, OVER_AID, ENCRYPTED_ICV, WITH_R_MAC, PSEUDO_RANDOM = (1 << bit for bit in range(7))
@@ -95,7 +96,7 @@ class Scp02(DesSession):
         keys = derive(kdd, cls._wanted(i, sequence))
         channel = cls(level=opening.level, i=i, kdd=kdd, sequence=sequence, **keys)
         if not compare_digest(cryptogram, channel._cryptogram(host + sequence + challenge)):
-            raise AuthenticationError("card cryptogram does not verify")
+            raise wrong_cryptogram(answer)
         if i & PSEUDO_RANDOM and not compare_digest(challenge, channel._over(opening.sd_aid)[:6]):
             raise ProtocolError(f"INITIALIZE UPDATE: the card challenge isn't that of security domain {opening.sd_aid}")
         proof = channel._cryptogram(sequence + challenge + host)

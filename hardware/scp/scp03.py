@@ -5,11 +5,11 @@ from hmac import compare_digest
 from typing import ClassVar, Final
 
 from hardware.crypto import kbkdf_cmac
-from hardware.errors import AuthenticationError, ProtocolError
+from hardware.errors import ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.scp import DeriveKeys, Opening, Options
-from hardware.scp.initiation import R_MAC, external_authenticate, initialize_update, refuse_unsupported
+from hardware.scp.initiation import R_MAC, external_authenticate, initialize_update, refuse_unsupported, wrong_cryptogram
 from hardware.scp.messaging import S16, AesSession, mac_size
 
 PSEUDO_RANDOM: Final = 0x10
@@ -78,7 +78,7 @@ class Scp03(AesSession):
             pad_empty=opening.pad_empty,
         )
         if not compare_digest(cryptogram, channel._cryptogram(CARD_CRYPTOGRAM, context)):
-            raise AuthenticationError("card cryptogram does not verify")
+            raise wrong_cryptogram(answer)
         if sequence and not compare_digest(challenge, keys["challenge"]):
             raise ProtocolError(f"INITIALIZE UPDATE: the card challenge isn't that of security domain {opening.sd_aid}")
         proof = channel._cryptogram(HOST_CRYPTOGRAM, context)

@@ -11,7 +11,15 @@ import pytest
 from bureau.service.press import Press, StateError, Work
 from hardware.encoders import Tray
 from hardware.encoders.simulator import Simulator
-from hardware.errors import AuthenticationError, CardError, KeyStoreError, MuteCard, PlanError, ReadBackError
+from hardware.errors import (
+    AuthenticationError,
+    CardError,
+    KeyStoreError,
+    MuteCard,
+    PlanError,
+    ProtocolError,
+    ReadBackError,
+)
 from hardware.iso7816 import AID, Command, Response
 from hardware.keys import Algorithm
 from hardware.keystores import KeyId, Mode, Purpose, Transport
@@ -232,13 +240,68 @@ def test_wrong_keys_never_reach_the_retry_counter(station: MakeStation, keystore
     """The card's cryptogram doesn't verify, so EXTERNAL AUTHENTICATE isn't sent and the blank isn't touched."""
     at = station(wrong_keys=True)
     made = ready(at, keystore)
-    with pytest.raises(AuthenticationError, match="card cryptogram") as wrong:
+    with pytest.raises(AuthenticationError) as wrong:
         made.open()
+    assert str(wrong.value) == (
+        "card cryptogram does not verify with key set 20, recipe emv; no try was spent, how many are left is unknown"
+    )
     assert not wrong.value.refused
     assert at.names == ["SELECT", "INITIALIZE UPDATE"]
     held = at.memory()
     assert held["scp/failures"] == 0
     assert "touched" not in held
+
+
+@pytest.mark.parametrize(
+    ("sw", "limit", "said"),
+    [
+        (0x6300, None, "a try was spent, how many are left is unknown"),
+        (0x6300, 10, "a try was spent of at most 10, how many were spent before is unknown"),
+        (0x63C2, 10, "a try was spent, the card says that 2 are left"),
+        (0x6982, None, "a try was spent, how many are left is unknown"),
+    ],
+)
+def test_a_refusal_says_what_is_known_of_the_tries_left(
+    station: MakeStation, keystore: SoftKeyStore, sw: int, limit: int | None, said: str
+) -> None:
+    """The card's own count, the product's limit, or that nothing is known; with key set and recipe."""
+    at = station()
+    at.answers[0x82] = Response(b"", sw)
+    with pytest.raises(AuthenticationError, match=f"EXTERNAL AUTHENTICATE: {sw:04X} .*, recipe emv; {said}$") as wrong:
+        ready(at, keystore, product=replace(SCP02, tries=limit)).open()
+    assert wrong.value.refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "product"),
+    [
+        ("payment-scp02", replace(SCP02, scp=None, i=None)),
+        ("payment-scp02", replace(SCP02, i=None)),
+        ("export-scp03", replace(SCP03, scp=None, i=None)),
+    ],
+)
+def test_a_product_may_leave_the_channel_to_the_card(
+    station: MakeStation, keystore: SoftKeyStore, kind: str, product: Product
+) -> None:
+    """What the card says of itself opens it; two more questions are asked ahead of INITIALIZE UPDATE."""
+    at = station(kind)
+    made = ready(at, keystore, product=product)
+    made.open()
+    made.look()
+    made.write(lambda: None)
+    made.verify()
+    assert at.names[:5] == ["SELECT", "GET DATA", "GET DATA", "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE"]
+    assert set(made.results.reached.values()) == {0x0F}
+
+
+def test_a_card_with_other_keys_than_the_master_gives_is_refused_unopened(
+    station: MakeStation, keystore: SoftKeyStore
+) -> None:
+    """Protocol and key length are compared with what the product says before INITIALIZE UPDATE."""
+    at = station("export-scp03")
+    with pytest.raises(ProtocolError, match="it speaks SCP03 i=10: that isn't what the product states"):
+        ready(at, keystore, product=replace(SCP02, i=None)).open()
+    assert at.names == ["SELECT", "GET DATA", "GET DATA"]
 
 
 def test_refused_host_is_told_apart(station: MakeStation, keystore: SoftKeyStore) -> None:

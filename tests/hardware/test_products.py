@@ -101,7 +101,7 @@ def test_mask_bits_of_zero_are_not_compared(tmp_path: Path) -> None:
 def test_card_without_channel_is_not_globalplatform(tmp_path: Path) -> None:
     """A native card has no secure channel and no master, nor anything else that belongs to them."""
     product = products.load(write(tmp_path, GOOD.partition("[channel]")[0]))
-    assert (product.scp, product.master, product.i, product.level, product.kvn) == (None, None, 0, 0, 0)
+    assert (product.scp, product.master, product.i, product.level, product.kvn) == (None, None, None, 0, 0)
 
 
 SCP03 = GOOD.replace("SCP02", "SCP03").replace('"emv"', '"kdf3"').replace("0x55", "0x10")
@@ -147,9 +147,30 @@ def test_block_that_no_command_holds_is_refused(tmp_path: Path, text: str, exten
         products.load(write(tmp_path, text.replace("block = 239", said)))
 
 
-@pytest.mark.parametrize("line", [line for line in GOOD.splitlines() if "=" in line])
+def test_the_card_may_say_its_channel_itself(tmp_path: Path) -> None:
+    """Neither scp nor i need be there, or only scp; the block leaves room for the longest MAC and padding of any."""
+    text = GOOD.replace("i = 0x55\n", "")
+    product = products.load(write(tmp_path, text))
+    assert (product.scp, product.i, product.pad_empty, product.tries) == ("SCP02", None, False, None)
+    text = text.replace('scp = "SCP02"\n', "pad_empty = true\ntries = 10\n").replace("block = 239", "block = 223")
+    product = products.load(write(tmp_path, text))
+    assert (product.scp, product.i, product.pad_empty, product.tries) == (None, None, True, 10)
+    for wrong, message in (
+        (
+            text.replace("block = 223", "block = 224"),
+            "a short command of a card that itself says its channel holds at most 223",
+        ),
+        (text.replace("block = 223", "block = 223\nextended = true"), "extended: only a card whose scp is stated"),
+        (GOOD.replace('scp = "SCP02"\n', ""), "channel.i: means nothing without scp"),
+        (text.replace("tries = 10", "tries = 0"), "channel.tries: must be 1 to 255"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            products.load(write(tmp_path, wrong))
+
+
+@pytest.mark.parametrize("line", [line for line in GOOD.splitlines() if "=" in line and line[:2] not in ("sc", "i ")])
 def test_missing_key_is_named(tmp_path: Path, line: str) -> None:
-    """Nothing but extended and unread has a default."""
+    """Nothing has a default but what is optional."""
     key = line.partition(" =")[0]
     with pytest.raises(ValueError, match=rf"new-card.toml: (channel\.)?{key}: is missing"):
         products.load(write(tmp_path, GOOD.replace(line, "")))
