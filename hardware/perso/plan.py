@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from math import inf
+from operator import or_
 from typing import Final
 
 from hardware.errors import PlanError
@@ -44,9 +46,10 @@ class Plan:
 
 
 def security_level(order: Order, product: Product) -> int:
-    """Return the level that the one channel needs: the highest that a step asks for, else the product's."""
+    """Return the level that the one channel needs: all the protection that its steps ask for, else the product's."""
     asked = [step.instructions.security_level for application in order.applications for step in application.steps]
-    return max((level for level in asked if level is not None), default=product.level)
+    stated = [level for level in asked if level is not None]
+    return reduce(or_, stated) if stated else product.level
 
 
 def plan(order: Order, catalog: Catalog, product: Product, registry: Registry) -> Plan:

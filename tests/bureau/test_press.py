@@ -27,6 +27,7 @@ from hardware.keystores.soft import SoftKeyStore
 from hardware.perso.order import Action, ApplicationOrder, DataSet, Element, Instructions, Order
 from hardware.perso.product import Product
 from hardware.perso.steps import Origin
+from hardware.sim.blank import BLANKS
 from tests.hardware import cards
 from tests.hardware.cards import application, catalog, elements, order, step
 
@@ -250,6 +251,34 @@ def test_wrong_keys_never_reach_the_retry_counter(station: MakeStation, keystore
     held = at.memory()
     assert held["scp/failures"] == 0
     assert "touched" not in held
+
+
+def dialect(folder: Path, old: str, new: str) -> str:
+    """Return the name of a blank that is the shipped SCP02 one but for what is said."""
+    file = folder / "dialect.toml"
+    text = (BLANKS / "payment-scp02.toml").read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    return str(file.with_suffix(""))
+
+
+@pytest.mark.parametrize(
+    ("i", "level"),
+    [(0x0B, 0x01), (0x1B, 0x01), (0x2B, 0x11), (0x3B, 0x11), (0x75, 0x13), (0x65, 0x10), (0x05, 0x03), (0x45, 0x00)],
+)
+def test_a_secret_arrives_in_every_dialect_of_scp02(
+    station: MakeStation, keystore: SoftKeyStore, tmp_path: Path, i: int, level: int
+) -> None:
+    """Implicit initiation takes it under the DEK in CBC, explicit in ECB; the chip says what it read."""
+    at = station(dialect(tmp_path, "i = 0x55", f"i = 0x{i:02X}"))
+    instructions = Instructions(encrypted=frozenset({"8010"}), order=("9010",))
+    secret = Element(name="8010", value=PIN_SECRET * 2, transport=TRANSPORT)
+    given = record(secret, *elements(("9010", "0303")), instructions=instructions)
+    made = press(at, keystore, given, replace(SCP02, i=i, level=level))
+    assert made.results.reached == {cards.FIRST: 0x0F}
+    assert at.memory()[APP + "dgi/8010"] == PIN * 2
+    assert at.names.count("INITIALIZE UPDATE") == bool(i & 0x04)
+    assert at.names.count("BEGIN R-MAC SESSION") == (level == 0x11)
 
 
 @pytest.mark.parametrize(

@@ -318,9 +318,13 @@ def test_plan_can_be_compared_and_prints_no_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "expected"), [((), 0x03), ((None,), 0x03), ((0x01,), 0x01), ((0x01, None), 0x01), ((0x01, 0x03), 0x03)]
-)
-def test_one_channel_has_the_highest_level_asked_for(levels: tuple[int | None, ...], expected: int) -> None:
+    ("levels", "expected"),
+    [
+        ((), 0x03), ((None,), 0x03), ((0x01,), 0x01), ((0x01, None), 0x01), ((0x01, 0x03), 0x03), ((0x03, 0x11), 0x13),
+        ((0x00, None), 0x00), ((0x33, 0x01), 0x33),
+    ],
+)  # fmt: skip
+def test_one_channel_has_all_the_protection_asked_for(levels: tuple[int | None, ...], expected: int) -> None:
     """Where no step names one, the product's."""
     steps = [step(Action.PERSONALIZE, instructions=Instructions(security_level=level)) for level in levels]
     assert security_level(order(application(*steps)), product()) == expected
