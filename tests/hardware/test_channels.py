@@ -29,11 +29,12 @@ class Station:
     """A fresh simulated card of *blank* and what it was sent; answers may be changed on the line."""
 
     blank: Blank
+    sequence: int = 0
     sent: list[bytes] = field(default_factory=list)
     spoil: bool = False
 
     def __post_init__(self) -> None:
-        values: dict[str, Json] = {"isd/state": "0F", "identity": "00" * 42, "scp/sequence": 0, "scp/failures": 0}
+        values: dict[str, Json] = {"isd/state": "0F", "identity": "00" * 42, "scp/sequence": self.sequence}
         self.card = Card(self.blank, Eeprom(values), lambda size: bytes(range(0x80, 0x80 + size)))
 
     def __call__(self, command: Command) -> Response:
