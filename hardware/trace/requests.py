@@ -209,6 +209,7 @@ REQUESTS: Final[Mapping[tuple[bool, int], Request]] = {
     (False, 0xCA): Request(_tag, _plain),
     (False, 0xCB): Request(_tag, _tree),
     (True, 0x50): Request(_key_set, _challenge),
+    (True, 0x7A): Request(_level, _plain),
     (True, 0x82): Request(_level, _proof),
     (True, 0xCA): Request(_tag, _plain),
     (True, 0xCB): Request(_tag, _tree),

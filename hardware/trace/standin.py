@@ -1,14 +1,15 @@
 """A recorded trace in a card's place, below the secure channel: what was seen on the floor happens once more."""
 
+from dataclasses import replace
 from typing import Final
 
-from hardware.errors import HardwareError, LostCard, MuteCard, ProtocolError, ReaderError
+from hardware.errors import AuthenticationError, HardwareError, LostCard, MuteCard, ProtocolError, ReaderError
 from hardware.iso7816 import Command, Response
 from hardware.trace import Exchange, Trace
 from hardware.trace.compare import shown
 from hardware.trace.recorder import digest
 
-FAULTS: Final = {each.__name__: each for each in (LostCard, MuteCard, ProtocolError, ReaderError)}
+FAULTS: Final = {each.__name__: each for each in (AuthenticationError, LostCard, MuteCard, ProtocolError, ReaderError)}
 _INITIALIZE_UPDATE: Final = 0x50
 
 
@@ -47,7 +48,7 @@ class Standin:
         if recorded.response is None:
             name, _, message = recorded.fault.partition(": ")
             raise FAULTS.get(name, LostCard)(message or name)
-        return recorded.response
+        return replace(recorded.response, opened=True)  # a trace has answers in plain
 
 
 def _same(command: Command, recorded: Exchange) -> bool:

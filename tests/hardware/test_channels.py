@@ -1,6 +1,7 @@
 """Every secure channel at every level, the engine's end against the simulated card's."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from hardware.sim.blank import Blank, shipped
 from hardware.sim.card import Card
 from hardware.sim.eeprom import Eeprom, Json
 from hardware.trace.recorder import Recorder
+from hardware.trace.standin import Standin
 from tests.hardware.opening import keys_of
 from tests.hardware.vectors import built_in
 
@@ -44,11 +46,13 @@ class Station:
             answer = bytes((answer[0] ^ 1,)) + answer[1:]
         return Response.parse(answer)
 
-    def open(self, key: str, level: int, *, pads: bool = False) -> SecureChannel:
+    def open(
+        self, key: str, level: int, *, pads: bool = False, through: Callable[[Command], Response] | None = None
+    ) -> SecureChannel:
         blank = self.blank
         how = Opening(i=blank.i, level=level, kvn=blank.kvn, host_challenge=HOST, sd_aid=AID(blank.isd_aid), pad_empty=pads)
         keys = {"enc": blank.enc, "mac": blank.mac, "dek": blank.dek}
-        return run(channel(key).open(how, keys_of(keys)), self)
+        return run(channel(key).open(how, keys_of(keys)), through or self)
 
 
 def scp03(i: int, size: int, *, pads: bool = False) -> Station:
@@ -235,6 +239,25 @@ def test_a_recorder_notes_the_answer_in_plain(level: int) -> None:
     assert (last.command, last.response) == (GET, Response(CHALLENGE, 0x9000))
     assert wrong.response is None
     assert wrong.fault.startswith("AuthenticationError: GET DATA: the R-MAC")
+
+
+@pytest.mark.parametrize("level", [0x01, 0x11, 0x33])
+def test_a_trace_stands_in_for_the_card(level: int) -> None:
+    """Its answers are plain, so the channel takes them as they are; a wrong R-MAC happens once more."""
+    at = scp03(0x60, 16)
+    recorder = Recorder(at, lambda: 0.0, lambda: datetime(2026, 11, 23, tzinfo=UTC))
+    opened = at.open("SCP03", level, through=recorder)
+    run(secured(_talk_only(*STORED, GET), opened), recorder)
+    at.spoil = True
+    with suppress(AuthenticationError):
+        run(secured(_talk_only(GET), opened), recorder)
+    card = Standin(recorder.trace(product="", encoder="", atr=b"", protocol=""))
+    opened = at.open("SCP03", level, through=card)
+    assert run(secured(_talk_only(*STORED, GET), opened), card).data == CHALLENGE
+    if level & 0x10:
+        with pytest.raises(AuthenticationError, match="the R-MAC"):
+            run(secured(_talk_only(GET), opened), card)
+        assert card.finished
 
 
 def test_a_card_that_expects_padding_refuses_none() -> None:
