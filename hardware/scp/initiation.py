@@ -69,6 +69,17 @@ def carries_r_mac(name: str, response: Response) -> bool:
     return False
 
 
+def wrong_r_mac(name: str) -> AuthenticationError:
+    """Return the error for an answer whose R-MAC is wrong."""
+    return AuthenticationError(f"{name}: the R-MAC of the answer does not verify; the session is over")
+
+
+def refuse_after_wrong(command: Command, *, ended: bool) -> None:
+    """Raise AuthenticationError where the session has *ended* since an answer in it was wrong."""
+    if ended:
+        raise AuthenticationError(f"{command.name}: the session is over since the R-MAC of an earlier answer was wrong")
+
+
 def longest(block: int, mac: int, *, extended: bool = False) -> int:
     """Return the longest data that one command holds beside padding to whole blocks and a C-MAC, of so many bytes each."""
     return ((EXTENDED if extended else SHORT) - mac) // block * block - 1

@@ -6,9 +6,18 @@ from hmac import compare_digest
 from typing import Final
 
 from hardware.crypto import AES_BLOCK, aes_cbc_decrypt, aes_cbc_encrypt, aes_ecb_encrypt, cmac, pad80, unpad80
-from hardware.errors import AuthenticationError, ProtocolError
+from hardware.errors import ProtocolError
 from hardware.iso7816 import Command, Response
-from hardware.scp.initiation import C_DECRYPTION, R_ENCRYPTION, R_MAC, carries_r_mac, header, longest
+from hardware.scp.initiation import (
+    C_DECRYPTION,
+    R_ENCRYPTION,
+    R_MAC,
+    carries_r_mac,
+    header,
+    longest,
+    refuse_after_wrong,
+    wrong_r_mac,
+)
 
 OF_ANSWERS: Final = 0x80
 """First byte of the counter block that an answer's IV comes from (6.2.7)."""
@@ -39,6 +48,8 @@ class AesSession:
     extended: bool = False
     pad_empty: bool = False
     _counter: int = field(default=0, init=False)
+    _ended: bool = field(default=False, init=False)
+    """Whether nothing more may be sent: from when an answer comes until it has proved right."""
 
     @classmethod
     def room(cls, i: int | None, *, extended: bool) -> int:
@@ -57,6 +68,7 @@ class AesSession:
         With R-MAC the wrapped command has what it takes to unwrap its own answer. An absent Le stays absent: pysim and
         GlobalPlatform's library send no other, and the cards answer all the same.
         """
+        refuse_after_wrong(command, ended=self._ended)
         data, counter = command.data, (self._counter + 1).to_bytes(AES_BLOCK, "big")
         if self.level & C_DECRYPTION and (data or self.pad_empty):
             data = aes_cbc_encrypt(self.enc, pad80(data, AES_BLOCK), aes_ecb_encrypt(self.enc, counter))
@@ -78,14 +90,17 @@ class AesSession:
 
         Raises AuthenticationError for a wrong R-MAC, ProtocolError where what it covers isn't well-formed.
         """
+        self._ended = True
         if not carries_r_mac(name, response):
+            self._ended = False
             return response
         body, mac = response.data[: -self.size], response.data[-self.size :]
         whole = cmac(self.rmac, chaining + body + response.sw.to_bytes(2, "big"))
         if not compare_digest(mac, whole[: self.size]):
-            raise AuthenticationError(f"{name}: the R-MAC of the answer does not verify; the session is over")
+            raise wrong_r_mac(name)
         if body and self.level & R_ENCRYPTION:
             body = self._decipher(name, body, aes_ecb_encrypt(self.enc, bytes((OF_ANSWERS,)) + counter[1:]))
+        self._ended = False
         return Response(body, response.sw)
 
     def _decipher(self, name: str, body: bytes, iv: bytes) -> bytes:

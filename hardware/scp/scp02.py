@@ -8,7 +8,7 @@ from itertools import product
 from typing import ClassVar, Final
 
 from hardware.crypto import DES_BLOCK, des3_cbc_encrypt, des3_cbc_mac, des_ecb_encrypt, pad80, retail_mac
-from hardware.errors import AuthenticationError, PlanError, ProtocolError
+from hardware.errors import PlanError, ProtocolError
 from hardware.iso7816 import AID, Command, Dialogue, Response
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.scp import DeriveKeys, Opening, Options
@@ -21,8 +21,10 @@ from hardware.scp.initiation import (
     data_object,
     external_authenticate,
     initialize_update,
+    refuse_after_wrong,
     refuse_unsupported,
     wrong_cryptogram,
+    wrong_r_mac,
 )
 
 THREE_KEYS, UNMODIFIED, EXPLICIT, OVER_AID, ENCRYPTED_ICV, WITH_R_MAC, PSEUDO_RANDOM = (1 << bit for bit in range(7))
@@ -70,6 +72,8 @@ class Scp02(DesSession):
     """The R-MAC before; ahead of the first, the C-MAC of the command that opened the session."""
     _begun: bool = field(default=False, init=False)
     """Whether BEGIN R-MAC SESSION holds."""
+    _ended: bool = field(default=False, init=False)
+    """Whether nothing more may be sent: from when an answer comes until it has proved right."""
 
     @classmethod
     def open(cls, opening: Opening, derive: DeriveKeys) -> Dialogue["Scp02"]:
@@ -121,6 +125,7 @@ class Scp02(DesSession):
 
     def wrap(self, command: Command) -> Command:
         """Protect one command (GPCS E.4.4 to E.4.6); raises PlanError where it doesn't fit a short one."""
+        refuse_after_wrong(command, ended=self._ended)
         wrapped = DesSession.wrap(self, command)
         if not (self._begun or self.level & R_MAC):
             return wrapped
@@ -154,13 +159,16 @@ class Scp02(DesSession):
 
     def _unwrap(self, name: str, stripped: bytes, response: Response, *, carried: bool) -> Response:
         """Verify the R-MAC and take it off, or (not *carried*) let it run on; an error has none, and so no data (E.4.5)."""
+        self._ended = True
         if not carries_r_mac(name, response):
+            self._ended = False
             return response
         body, mac = (response.data[:-DES_BLOCK], response.data[-DES_BLOCK:]) if carried else (response.data, b"")
         covered = stripped + bytes((len(body) & 0xFF,)) + body + response.sw.to_bytes(2, "big")
         self._answers = retail_mac(self.rmac, pad80(covered, DES_BLOCK), self._answers)
         if carried and not compare_digest(mac, self._answers):
-            raise AuthenticationError(f"{name}: the R-MAC of the answer does not verify; the session is over")
+            raise wrong_r_mac(name)
+        self._ended = False
         return Response(body, response.sw)
 
     def _cryptogram(self, context: bytes) -> bytes:

@@ -218,6 +218,10 @@ def test_the_first_wrong_answer_ends_a_burst(level: int, i: int) -> None:
     with pytest.raises(AuthenticationError, match=r"^STORE DATA: the R-MAC"):
         run(secured(_talk_only(*STORED), opened), at)
     assert len(at.sent) == 1
+    at.spoil = False
+    with pytest.raises(AuthenticationError, match=r"^GET STATUS: the session is over since the R-MAC of an earlier answer"):
+        run(secured(_talk_only(STATUS), opened), at)
+    assert len(at.sent) == 1
 
 
 def _talk_only(*burst: Command) -> Dialogue[Response]:
