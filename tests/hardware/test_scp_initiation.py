@@ -6,6 +6,7 @@ import pytest
 from hardware.errors import AuthenticationError, CardError, HardwareError, PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue, run
 from hardware.scp import Opening, SecureChannel, channel, secured
+from hardware.scp.scp01 import Scp01
 from hardware.scp.scp02 import Scp02
 from hardware.scp.scp03 import Scp03
 from tests.hardware.opening import handshake, opening, static_keys
@@ -14,7 +15,7 @@ from tests.hardware.secrecy import assert_silent
 from tests.hardware.vectors import Vector, built_in, combination, command, matrix, sessions, simulator_only
 
 OPENED = [v for v in sessions() if "initialize_update" in v]
-ONE_EACH = [v for v in OPENED if v["id"] in ("pysim-scp02-01", "pysim-scp03-AES128-03")]
+ONE_EACH = [v for v in OPENED if v["id"] in ("gp-scp01-05-03", "pysim-scp02-01", "pysim-scp03-AES128-03")]
 each_opened = pytest.mark.parametrize("v", OPENED, ids=itemgetter("id"))
 each_protocol = pytest.mark.parametrize("v", ONE_EACH, ids=itemgetter("protocol"))
 
@@ -25,7 +26,10 @@ def opened(v: Vector, card: Replay, how: Opening | None = None) -> SecureChannel
 
 def given(v: Vector, level: int) -> SecureChannel:
     """Return a channel with the vector's session keys, at a level of its own."""
-    enc, mac = (bytes.fromhex(v["session_keys"][name]) for name in ("enc", "mac"))
+    keys = v["session_keys"] if "session_keys" in v else v["keys"]
+    enc, mac = (bytes.fromhex(keys[name]) for name in ("enc", "mac"))
+    if v["protocol"] == "SCP01":
+        return Scp01(i=0x15, level=level, kdd=bytes(10), enc=enc, mac=mac)
     if v["protocol"] == "SCP02":
         return Scp02(i=0x15, level=level, kdd=bytes(10), sequence=bytes(2), enc=enc, mac=mac)
     return Scp03(level=level, kdd=bytes(10), enc=enc, mac=mac)
@@ -87,7 +91,7 @@ def test_an_answer_of_any_other_length_is_refused(v: Vector) -> None:
 def test_a_wrong_card_cryptogram_spends_no_try(v: Vector) -> None:
     """Any flipped bit of the challenge or cryptogram stops the host before EXTERNAL AUTHENTICATE."""
     answer = bytes.fromhex(v["initialize_update"]["response"])
-    start, end = (12, 28) if v["protocol"] == "SCP02" else (13, 29)
+    start, end = (13, 29) if v["protocol"] == "SCP03" else (12, 28)
     for bit in range(8 * start, 8 * end):
         wrong = bytearray(answer)
         wrong[bit // 8] ^= 0x80 >> bit % 8
@@ -102,8 +106,8 @@ def test_a_wrong_card_cryptogram_spends_no_try(v: Vector) -> None:
 
 @each_protocol
 def test_wrong_keys_spend_no_try(v: Vector) -> None:
-    """With ENC and MAC exchanged the card isn't asked to accept the host."""
-    keys = v["keys"] | {"enc": v["keys"]["mac"], "mac": v["keys"]["enc"]}
+    """With halves of ENC and MAC exchanged the card isn't asked to accept the host."""
+    keys = v["keys"] | {name: v["keys"][name][16:] + v["keys"][name][:16] for name in ("enc", "mac")}
     with pytest.raises(AuthenticationError, match="cryptogram"):
         opened(v | {"keys": keys}, answering(v, v["initialize_update"]["response"]), opening(v))
 

@@ -17,7 +17,7 @@ from tests.hardware.sim.host import vectors
 ISD_R = bytes.fromhex("A0000005591010FFFFFFFF8900000100")
 H = bytes.fromhex
 PYSIM = vectors("scp_pysim")
-GLOBALPLATFORM = [v for v in vectors("scp_globalplatform") if "initialize_update" in v]
+GLOBALPLATFORM = [v for v in vectors("scp_globalplatform") if "initialize_update" in v and "keys" in v]
 STARTS = {"SCP01": scp01.Handshake, "SCP02": scp02.Handshake, "SCP03": scp03.Handshake}
 OJC = vectors("scp_openjavacard")
 SCP02 = partial(scp02.Channel, i=0x15)
