@@ -8,7 +8,7 @@ from itertools import product
 from typing import ClassVar, Final
 
 from hardware.crypto import DES_BLOCK, des3_cbc_encrypt, des3_cbc_mac, des_ecb_encrypt, pad80, retail_mac
-from hardware.errors import PlanError, ProtocolError
+from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
 from hardware.iso7816 import AID, Command, Dialogue, Response
 from hardware.keystores import Base, Derivation, Method, Wrap
 from hardware.scp import DeriveKeys, Opening, Options
@@ -81,7 +81,7 @@ class Scp02(DesSession):
 
         A computed card challenge is compared with the one that SD AID and sequence counter give. The cryptogram has
         proved the keys by then, so a difference isn't a wrong key but another AID than stated: ProtocolError.
-        With implicit initiation nothing is authenticated yet: the first protected command opens the session (E.1.2.2).
+        With implicit initiation the card authenticates the host by a first C-MAC, and itself only by its R-MACs (E.1.2.2).
         """
         refuse_unsupported(cls.KEY, opening.i, opening.level, cls.OPTIONS)
         if opening.i is None:
@@ -201,18 +201,24 @@ class Implicit(Scp02):
 
     @classmethod
     def begin(cls, opening: Opening, i: int, derive: DeriveKeys) -> Dialogue["Implicit"]:
-        """Read the sequence counter and whose keys these are, and derive the session; level 11 begins an R-MAC session.
+        """Read the sequence counter and whose keys these are, derive the session, and open it with a first C-MAC.
 
-        Raises ProtocolError where the card doesn't say it.
+        That command is BEGIN R-MAC SESSION at level 11, else one that asks for the counter again: what a card refuses here
+        is the host. Raises ProtocolError where the card doesn't say what is read, AuthenticationError where it refuses.
         """
         sequence = yield from data_object(COUNTER, 2)
         kdd = yield from data_object(DIVERSIFICATION, 10)
         keys = derive(kdd, cls._wanted(i, sequence))
         icv = retail_mac(keys["mac"], pad80(opening.sd_aid, DES_BLOCK))
         channel = cls(level=C_MAC, i=i, kdd=kdd, sequence=sequence, first=icv, **keys)
-        if opening.level & R_MAC:
-            yield from channel.begin_r_mac(each=True)
+        try:
+            yield from channel.begin_r_mac(each=True) if opening.level & R_MAC else channel._prove()
+        except CardError as refusal:
+            raise AuthenticationError(f"the card refused the host: {refusal}", refused=True) from refusal
         return channel
+
+    def _prove(self) -> Dialogue[None]:
+        yield self.wrap(Command("GET DATA", 0x80, 0xCA, 0, COUNTER, ne=256, secret=()))
 
     def _mac_over(self, command: Command, modified: bytes) -> bytes:
         """Return the C-MAC over the command as it was: without secure messaging in CLA, without the MAC in Lc (E.4.4)."""
