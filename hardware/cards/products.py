@@ -80,11 +80,15 @@ def _product(name: str, table: dict[str, object]) -> Product:
     )
     for keys in filter(None, (channel, card)):
         keys.end()
+    _check(product)
+    return product
+
+
+def _check(product: Product) -> None:
     if len(product.atr) != len(product.atr_mask):
         raise ValueError(f"atr_mask: {len(product.atr_mask)} bytes for an ATR of {len(product.atr)}")
     _check_channel(product)
     _check_block(product)
-    return product
 
 
 def _check_channel(product: Product) -> None:

@@ -1,4 +1,4 @@
-"""Explicit initiation and command headers, as SCP02 and SCP03 share them (GPCS E.5.1 and E.5.2, Amendment D 7.1)."""
+"""What the channels share: explicit initiation, command headers, levels (GPCS E.5.1, E.5.2, table 10-1, Amendment D 7.1)."""
 
 from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue, Response

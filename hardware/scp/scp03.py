@@ -67,19 +67,13 @@ class Scp03(AesSession):
         kdd, challenge, cryptogram = answer[:10], answer[HEAD : HEAD + size], answer[HEAD + size : HEAD + 2 * size]
         context, sequence = host + challenge, answer[HEAD + 2 * size :]
         keys = derive(kdd, _wanted(opening, context, sequence, size))
+        expected = keys.pop("challenge", challenge)
         channel = cls(
-            level=opening.level,
-            kdd=kdd,
-            enc=keys["enc"],
-            mac=keys["mac"],
-            rmac=keys.get("rmac", b""),
-            size=size,
-            extended=opening.extended,
-            pad_empty=opening.pad_empty,
+            level=opening.level, kdd=kdd, size=size, extended=opening.extended, pad_empty=opening.pad_empty, **keys
         )
         if not compare_digest(cryptogram, channel._cryptogram(CARD_CRYPTOGRAM, context)):
             raise wrong_cryptogram(answer)
-        if sequence and not compare_digest(challenge, keys["challenge"]):
+        if not compare_digest(challenge, expected):
             raise ProtocolError(f"INITIALIZE UPDATE: the card challenge isn't that of security domain {opening.sd_aid}")
         proof = channel._cryptogram(HOST_CRYPTOGRAM, context)
         command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof, secret=())
@@ -113,6 +107,8 @@ def _option(answer: bytes, opening: Opening) -> int:
     if opening.i not in (None, i):
         raise ProtocolError(f"INITIALIZE UPDATE: the card answers with i={i:02X}, not {opening.i:02X}")
     refuse_unsupported(Scp03.KEY, i, opening.level, Scp03.OPTIONS)
+    if mac_size(i) != mac_size(opening.i or 0):
+        raise ProtocolError(f"INITIALIZE UPDATE: the card answers a challenge of 8 bytes with i={i:02X}")
     expected = HEAD + 2 * mac_size(i) + (SEQUENCE if i & PSEUDO_RANDOM else 0)
     if len(answer) != expected:
         raise ProtocolError(f"INITIALIZE UPDATE: an answer with i={i:02X} has {expected} bytes, not {len(answer)}")

@@ -11,6 +11,7 @@ from hardware.sim.apdu import Answer, Apdu, RefusedError
 # Bits of i (5.1) and of the security level
 S16, PSEUDO_RANDOM, HAS_R_MAC, HAS_R_ENC = 0x01, 0x10, 0x20, 0x40
 C_DECRYPTION, R_MAC, R_ENCRYPTION = 0x02, 0x10, 0x20
+LEVELS: Final = {0x00: (0x01, 0x03), 0x20: (0x01, 0x03, 0x11, 0x13), 0x60: (0x01, 0x03, 0x11, 0x13, 0x33)}
 LAST: Final = 0xFFFFFF
 
 
@@ -106,9 +107,7 @@ class Handshake:
         self.size, self._pads_empty = (16 if i & S16 else 8), pads_empty
         if len(host) != self.size:
             raise RefusedError(0x6700)
-        self.levels = {0x01, 0x03}
-        self.levels |= {0x11, 0x13} if i & HAS_R_MAC else set()
-        self.levels |= {0x33} if i & HAS_R_ENC else set()
+        self.levels = LEVELS[i & (HAS_R_MAC | HAS_R_ENC)]
         moves = bool(i & PSEUDO_RANDOM)
         if moves and sequence >= LAST:
             raise RefusedError(0x6985)

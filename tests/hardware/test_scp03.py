@@ -83,10 +83,14 @@ def test_an_answer_of_extended_length_makes_its_command_one(data: int, ne: int, 
     assert wrapped == head + cmac(bytes(16), bytes(16) + head)[:8] + (b"\0" if ne == 256 else b"\0\0")
 
 
-@pytest.mark.parametrize(("level", "most", "total"), [(1, 65527, 65535), (3, 65519, 65528)])
-def test_an_extended_command_has_an_end_too(level: int, most: int, total: int) -> None:
+@pytest.mark.parametrize(
+    ("level", "size", "most", "total"),
+    [(1, 8, 65527, 65535), (3, 8, 65519, 65528), (1, 16, 65519, 65535), (3, 16, 65503, 65520)],
+)
+def test_an_extended_command_has_an_end_too(level: int, size: int, most: int, total: int) -> None:
     """Lc counts to 65,535, MAC and padding included; a refused command isn't counted or chained."""
-    session, other = (Scp03(level=level, kdd=bytes(10), enc=bytes(16), mac=bytes(16), extended=True) for _ in range(2))
+    keys = {"enc": bytes(16), "mac": bytes(16)}
+    session, other = (Scp03(level=level, kdd=bytes(10), size=size, extended=True, pad_empty=False, **keys) for _ in range(2))
     longest = Command("STORE DATA", 0x80, 0xE2, 0, 0, bytes(most))
     for wrong in (replace(longest, data=bytes(most + 1)), replace(longest, ne=65537)):
         with pytest.raises(PlanError, match=r"^STORE DATA: .* don't fit an extended command"):
@@ -148,6 +152,14 @@ def test_an_unstated_option_is_the_cards() -> None:
     card = replay(handshake(ONE))
     run(Scp03.open(replace(opening(ONE), i=None), static_keys(ONE)), card)
     assert card.finished
+
+
+@pytest.mark.parametrize("i", ["01", "71"])
+def test_s16_must_be_known_ahead(i: str) -> None:
+    """The host challenge has its length: a card in S16 mode that answers 8 bytes is out of order."""
+    (first, answer), _ = handshake(ONE)
+    with pytest.raises(ProtocolError, match=f"answers a challenge of 8 bytes with i={i}"):
+        run(Scp03.open(replace(opening(ONE), i=None), static_keys(ONE)), replay([(first, answer[:24] + i + answer[26:])]))
 
 
 @pytest.mark.parametrize("i", ["40", "50", "51", "08", "F0"])
