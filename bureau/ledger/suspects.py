@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select, update
 
 from bureau.errors import NotAllowedError
-from bureau.ledger import closing, moves, traces
+from bureau.ledger import closing, moves, stops, traces
 from bureau.ledger.ledger import Transaction
 from bureau.ledger.rows import result_json, step_results
 from bureau.ledger.schema import attempts, cards
@@ -61,8 +61,8 @@ def good(
 ) -> BatchId | None:
     """Let a suspect card be good, by what its chip gave back in *reader*; returns the batch that this closed.
 
-    Of its processing steps it keeps the status words that were received. Raises NotAllowedError where somebody else has
-    decided about the card.
+    Of its processing steps it keeps the status words that were received. Like any other it is the first article of a lot
+    that waits for one. Raises NotAllowedError where somebody else has decided about the card.
     """
     row = moves.card_row(tx, suspect.record.card)
     if row.state != CardState.SUSPECT or row.fence != suspect.fence:
@@ -79,4 +79,5 @@ def good(
     }
     tx.connection.execute(update(attempts).where(this).values(proved))
     tx.record("read back", f"card {row.id}", attempt=suspect.attempt, reader=reader, chip=suspect.identity, cause=was.cause)
+    stops.article_in(tx, suspect.record.card, LotId(row.lot_id))
     return closing.close_lot(tx, LotId(row.lot_id))

@@ -19,6 +19,7 @@ from bureau.ledger import (
     standing,
     stops,
     submissions,
+    suspects,
     views,
 )
 from bureau.ledger.ledger import Ledger
@@ -240,6 +241,19 @@ def test_a_dead_first_article_makes_room_for_the_next(ledger: Ledger) -> None:
     write(ledger, first, "AA")
     reaping.reap(ledger, LATER)
     assert take(ledger, SIM2, LATER).card != first.card
+
+
+@pytest.mark.parametrize("records", [1, 3])
+def test_a_suspect_that_is_proved_good_is_a_first_article(ledger: Ledger, records: int) -> None:
+    """Nothing else is made of its lot, and a lot of one doesn't close, before somebody has looked at it."""
+    submit(ledger, "A", job("1", lot(records)), first_article=True)
+    _end(ledger, AttemptOutcome.UNKNOWN, "AA")
+    with ledger.write("zoe", NOW) as tx:
+        assert suspects.good(tx, suspects.find(tx.connection, CardId(1)), (), 1, "desk") is None
+    assert _hold(ledger) == Hold(by="zoe", at=NOW, reason="first article: card 1 waits for approval")
+    assert claims.claim(ledger, SIM2, NOW, LEASE) is None
+    closed = BatchId(1) if records == 1 else None
+    assert stops.release(ledger, LOT, "anna", NOW) == stops.Released(article=CardId(1), closed=closed)
 
 
 def test_each_lot_has_its_own_first_article(ledger: Ledger) -> None:
