@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, select, update
 
 from bureau.errors import NotAllowedError
 from bureau.ledger import closing
@@ -16,13 +16,11 @@ from bureau.wording import counted
 
 SPENT: Final = (AttemptOutcome.SPOILED.value, AttemptOutcome.MUTE.value, AttemptOutcome.UNKNOWN.value)
 """What such plastic has become."""
-_UNDECIDED: Final = cards.c.state == CardState.SUSPECT.value
-_WAITS: Final = (
-    attempts.c.outcome.in_(SPENT)
-    & attempts.c.destroyed.is_(None)
-    & ~(_UNDECIDED & (attempts.c.outcome == AttemptOutcome.UNKNOWN.value))
-)
-"""The condition on an attempt and its card that its plastic is to be destroyed: a suspect's may be a good card yet."""
+_later = attempts.alias()
+_NEWEST: Final = ~exists().where(_later.c.card_id == attempts.c.card_id, _later.c.id > attempts.c.id)
+_UNDECIDED: Final = (cards.c.state == CardState.SUSPECT.value) & _NEWEST
+_WAITS: Final = attempts.c.outcome.in_(SPENT) & attempts.c.destroyed.is_(None) & ~_UNDECIDED
+"""The condition on an attempt and its card that its plastic is to be destroyed: a suspect's last one may be good yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,17 @@ def test_a_requeued_records_first_plastic_waits(ledger: Ledger) -> None:
     assert destroyed(ledger) == {"unknown": 2, "good": None}
 
 
+def test_a_record_that_is_suspect_again_hides_only_its_last_plastic(ledger: Ledger) -> None:
+    """Nobody waits for the first one any more, and it is in the tray that people count."""
+    (number,) = submit(ledger, "A", job("1", lot(1)))
+    approve_other(ledger, requeue(ledger, fail(ledger, CardState.SUSPECT, "AB").card))
+    asked = count(ledger, 1)
+    fail(ledger, CardState.SUSPECT, "AC")
+    assert waste(ledger) == [(STOCK, number, 1, 0)]
+    approve(ledger, asked)
+    assert waste(ledger) == [(STOCK, number, 0, 1)]
+
+
 def test_what_was_destroyed_meanwhile_is_refused_as_a_whole(ledger: Ledger, number: JobId) -> None:
     """Two people counted the same; the second request records nothing."""
     first, second = count(ledger, 2), count(ledger, 2, number)
