@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from bureau.errors import NotAllowedError, NotFoundError
 from bureau.ledger import requests
 from bureau.ledger.ledger import Ledger, Transaction
+from bureau.ledger.requests import Request
 from bureau.ledger.rows import AnyRow
 from bureau.ledger.schema import accounts
 from bureau.models import BatchId, RequestId, Role
@@ -105,12 +106,17 @@ def about(subject: Mapping[str, Any]) -> str:
     return f"unlock {subject['unlock']}" if "unlock" in subject else f"add {subject['add']}, {subject['role']}"
 
 
-def approve(tx: Transaction, subject: Mapping[str, Any]) -> tuple[BatchId, ...]:
-    """Let in or unlock the account that was asked for; raises NotAllowedError where it is retired or open by now."""
-    if "unlock" in subject:
-        unlock(tx, subject["unlock"])
+def approve(tx: Transaction, asked: Request) -> tuple[BatchId, ...]:
+    """Let in or unlock the account that was asked for.
+
+    Raises NotAllowedError where it is retired or open by now, or another one of that name than was asked for.
+    """
+    if "unlock" in asked.subject:
+        unlock(tx, asked.subject["unlock"])
         return ()
-    account = _active(tx, subject["add"])
+    account = _active(tx, asked.subject["add"])
+    if account.added_at != asked.asked_at:  # by the clock of another host the request may be open that was asked anew
+        raise NotAllowedError(f"account {account.name} was added anew since", "Decline it; see `bureau requests`.")
     _set(tx, account, waiting=False)
     tx.record("let in", f"account {account.name}", role=account.role)
     return ()

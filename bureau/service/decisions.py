@@ -61,7 +61,7 @@ TWO_PEOPLE: Final[Mapping[str, TwoPeople]] = {
             ask=Action.ACCOUNTS,
             approve=Action.APPROVE_ACCOUNTS,
             about=accounts.about,
-            carry_out=lambda tx, asked: accounts.approve(tx, asked.subject),
+            carry_out=accounts.approve,
         ),
     )
 }

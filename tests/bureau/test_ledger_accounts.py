@@ -9,7 +9,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from bureau.errors import NotAllowedError, NotFoundError
-from bureau.ledger import accounts, auditing, schema
+from bureau.ledger import accounts, auditing, requests, schema
 from bureau.ledger.accounts import Account
 from bureau.ledger.ledger import Ledger
 from bureau.models import Role
@@ -85,6 +85,26 @@ def test_a_name_is_given_once(ledger: Ledger) -> None:
     accounts.retire(ledger, "berta", "anna", NOW)
     with pytest.raises(NotAllowedError, match="berta"):
         add(ledger, "berta")
+
+
+def test_what_was_asked_anew_isnt_let_in_by_the_request_before(ledger: Ledger) -> None:
+    """Where the second person's clock is behind, both are open, and the first one was for another role."""
+    add(ledger, "anna")
+    wait = timedelta(hours=24)
+    asked = []
+    for role, at in ((Role.AUDITOR, NOW), (Role.SUPERVISOR, NOW + wait)):
+        with ledger.write("anna", at) as tx:
+            accounts.add(tx, "eve", role, SALT, VERIFIER, waiting=True)
+            asked.append(requests.ask(tx, accounts.ACTION, {"add": "eve", "role": role}, "x", "anna", wait, about=""))
+    for number, waits in zip(asked, (True, False), strict=True):
+        with ledger.write("dora", NOW) as tx:
+            request = requests.find(tx.connection, number, NOW)
+            if waits:
+                with pytest.raises(NotAllowedError, match="eve was added anew since"):
+                    accounts.approve(tx, request)
+            else:
+                accounts.approve(tx, request)
+        assert seen(ledger, "eve").waiting == waits
 
 
 def test_an_account_doesnt_show_what_its_passphrase_became(ledger: Ledger) -> None:
