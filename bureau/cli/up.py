@@ -15,8 +15,8 @@ import click
 from bureau.cli import acting, session
 from bureau.cli.output import note
 from bureau.errors import BureauError, NotAllowedError
+from bureau.ledger import accounts, floor
 from bureau.ledger import encoders as lines_of
-from bureau.ledger import floor
 from bureau.models import EncoderId, EncoderState
 from bureau.service import hosts, operate
 from bureau.service.people import Action
@@ -177,10 +177,11 @@ def _leave(bureau: Bureau) -> None:
     plant = bureau.plant
     with plant.ledger.read() as connection:
         mine = [view for view in floor.list_encoders(connection) if view.machine.encoder in bureau.names]
+        actor = f"os: {plant.settings.os_user}" if accounts.exist(connection) else plant.settings.user
     for view in mine:
         if view.machine.state is EncoderState.HELD or view.host != plant.settings.host:
             continue
-        operate.hold_line(plant, view.machine.encoder, "the bureau was stopped", plant.settings.user, lambda *_line: None)
+        operate.hold_line(plant, view.machine.encoder, "the bureau was stopped", actor, lambda *_line: None)
     lines_of.left(plant.ledger, bureau.names, plant.settings.host, plant.clock())
 
 

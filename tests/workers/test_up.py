@@ -3,7 +3,9 @@
 import signal
 from pathlib import Path
 
-from bureau.models import CardState, EncoderState, JobState
+from bureau.ledger import encoders
+from bureau.models import CardState, EncoderId, EncoderState, JobState, Role
+from bureau.service import decisions
 from tests.e2e import expected, secrecy
 from tests.workers import floor
 from tests.workers.floor import Floor, eventually, station
@@ -107,3 +109,17 @@ def test_doubled_messages_do_no_harm(home: Path, broker_url: str | None) -> None
         running.wait()
         assert len(bureau.plastics()) == 6
         bureau.assert_balanced()
+
+
+def test_a_bureau_that_ends_holds_its_lines_in_no_accounts_name(home: Path) -> None:
+    """Whoever stops it hasn't said a passphrase, so what the environment calls him is no account in the audit log."""
+    with floor.opened(home, station("sim1", 1)) as bureau:
+        decisions.add_account(bureau.plant, "anna", Role.SUPERVISOR, b"anna likes long walks", None)
+        running = floor.up(bureau, BUREAU_USER="anna")
+        eventually("the start", lambda: bureau.encoders().get("sim1"))
+        encoders.open_line(bureau.plant.ledger, EncoderId("sim1"), "anna (os: root)", bureau.plant.clock())
+        running.signal(signal.SIGTERM)
+        running.wait()
+        hold = bureau.encoders()["sim1"].hold
+        assert hold is not None
+        assert (hold.by, hold.reason) == (f"os: {bureau.plant.settings.os_user}", "the bureau was stopped")
