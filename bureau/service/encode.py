@@ -80,7 +80,10 @@ def _made(plant: Plant, machine: Encoder, claim: Claim, work: Work, tape: Tape) 
         log.warning("lease_lost", card=claim.card, attempt=claim.attempt, cause=str(lost))
         if (recording := tape.recording()) is not None:
             traces.keep(plant.ledger, claim, recording, plant.clock())
-        return Ended(tray=Tray.REJECT if making.begun else Tray.RETURNED)
+        if making.begun:
+            return Ended(tray=Tray.REJECT)
+        now, code = plant.clock(), blame(lost)  # a clock that was set may have ended it: whoever reaps has another one
+        return Ended(tray=TRAYS[claims.abandon(plant.ledger, claim, str(lost), position, now, recording, code=code)])
 
 
 def _undrawn(plant: Plant, claim: Claim) -> None:

@@ -267,8 +267,8 @@ def stopped(stage: Stage, way: Way, point: int, moment: str) -> Iterator[str]:
         lost = {"ready", "leased"} if way is not Way.UNREAPED else {"leased"}
         if way is Way.UNREAPED and moment == TRANSACTION:
             lost = set()  # it has asked for the time already, and nobody has taken the lease
-        if left.state in lost and touched(home, FIRST):
-            yield "a card was written whose lease had been lost before"
+        if left.state in lost and any(plastic.position == 1 for plastic in touched(home, FIRST)):
+            yield "a card was written whose lease had been lost before"  # what is claimed anew goes to the next blank
         plant = open_plant(home, stage.keystore, later)
         reaping.reap(plant.ledger, plant.clock())
         _run(plant, SECOND)

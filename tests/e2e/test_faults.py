@@ -195,6 +195,29 @@ def test_a_card_that_takes_long_keeps_its_lease_while_it_answers(bureau: Bureau)
     assert ended(bureau, job) == ("good", [(1, "good")])
 
 
+def test_a_lease_that_its_own_clock_ended_is_given_back(bureau: Bureau) -> None:
+    """By all others it would go on for long after a clock was set; the record is made on the next blank instead."""
+    passed = timedelta()
+
+    class Jumping(Simulator):
+        """A simulator beside which the clock is set once, before anything was written."""
+
+        def transmit(self, command: Command) -> Response:
+            nonlocal passed
+            passed = timedelta(minutes=10)
+            return super().transmit(command)
+
+    bureau.equip(SOUND)
+    (job,) = bureau.take(SINGLE)
+    settings = replace(bureau.plant.settings, lease=timedelta(minutes=4))
+    bureau.plant = replace(bureau.plant, settings=settings, clock=lambda: now() + passed)
+    bureau.start("sim1", Jumping.start)
+    bureau.run()
+    assert ended(bureau, job) == ("good", [(1, "returned"), (2, "good")])
+    assert "the lease 1 on card 1 is over" in causes(bureau, job)[0]
+    assert trays(bureau) == {1: "returned", 2: "good"}
+
+
 def test_a_card_that_opens_forgives_the_strikes_before(bureau: Bureau) -> None:
     """Two foreign blanks, a good card, two more: never three in a row, so the line stays open."""
     bureau.equip(replace(SOUND, defects=dict.fromkeys((1, 2, 4, 5), "wrong_keys = true")))
