@@ -114,7 +114,7 @@ def approve(tx: Transaction, asked: Request) -> tuple[BatchId, ...]:
     if "unlock" in asked.subject:
         unlock(tx, asked.subject["unlock"])
         return ()
-    account = _active(tx, asked.subject["add"])
+    account = active(tx, asked.subject["add"])
     if account.added_at != asked.asked_at:  # by the clock of another host the request may be open that was asked anew
         raise NotAllowedError(f"account {account.name} was added anew since", "Decline it; see `bureau requests`.")
     _set(tx, account, waiting=False)
@@ -171,7 +171,7 @@ def unlock(tx: Transaction, name: str) -> None:
 
 
 def _locked(tx: Transaction, name: str) -> Account:
-    account = _active(tx, name)
+    account = active(tx, name)
     if not account.opens(tx.at):
         raise NotAllowedError(f"account {name} isn't locked")
     return account
@@ -183,7 +183,7 @@ def retire(ledger: Ledger, name: str, actor: str, now: datetime) -> None:
     Raises NotAllowedError for the last supervisor, and for the last who could approve what that one asks for accounts.
     """
     with ledger.write(actor, now) as tx:
-        account = _active(tx, name)
+        account = active(tx, name)
         if not account.waiting:
             _refuse_last(tx, account)
         _set(tx, account, retired_at=now)
@@ -205,11 +205,12 @@ def _refuse_last(tx: Transaction, account: Account) -> None:
 def renew(ledger: Ledger, name: str, salt: bytes, verifier: bytes, actor: str, now: datetime) -> None:
     """Give an account another passphrase; raises NotFoundError."""
     with ledger.write(actor, now) as tx:
-        _set(tx, _active(tx, name), salt=salt, verifier=verifier)
+        _set(tx, active(tx, name), salt=salt, verifier=verifier)
         tx.record("change passphrase", f"account {name}")
 
 
-def _active(tx: Transaction, name: str) -> Account:
+def active(tx: Transaction, name: str) -> Account:
+    """Return an account that isn't retired; raises NotFoundError, NotAllowedError."""
     account = _one(tx, name)
     if account.retired_at is not None:
         raise NotAllowedError(f"account {name} is retired")

@@ -107,6 +107,8 @@ def add_account(plant: Plant, name: str, role: Role, passphrase: bytes, person: 
     with plant.ledger.write(person.actor if person else plant.settings.user, plant.clock()) as tx:
         if person is None and accounts.exist(tx.connection):
             raise NotAllowedError("somebody has an account by now, so nobody acts without one", "Say --as NAME.")
+        if person is not None:
+            accounts.active(tx, person.name)
         waiting = person is not None and accounts.takes_two(tx.connection)
         accounts.add(tx, name, role, salt, verifier, waiting=waiting)
         if person is None or not waiting:
@@ -133,7 +135,8 @@ def ask(plant: Plant, action: TwoPeople, subject: Subject, reason: str, person: 
 
 
 def ask_in(tx: Transaction, plant: Plant, action: TwoPeople, subject: Subject, why: str, person: Person) -> Request:
-    """Ask as part of another change."""
+    """Ask as part of another change; raises NotAllowedError where who asks was retired meanwhile."""
+    accounts.active(tx, person.name)
     wait, about = plant.settings.approval, action.about(subject)
     number = requests.ask(tx, action.ask.value, subject, why, person.name, wait, about=about)
     return requests.find(tx.connection, number, tx.at)
@@ -152,6 +155,7 @@ def approve(plant: Plant, number: RequestId, person: Person) -> tuple[Request, t
         request = requests.find(tx.connection, number, now)
         action = _action(request)
         person.allow(action.approve)
+        accounts.active(tx, person.name)
         requests.done(tx, request, person.name)
         return request, action.carry_out(tx, request)
 

@@ -15,10 +15,13 @@ import click
 import pytest
 
 from bureau.cli import COMMANDS
+from bureau.errors import NotAllowedError
 from bureau.ledger import accounts
-from bureau.models import Role
-from bureau.service import people
+from bureau.models import RequestId, Role
+from bureau.service import decisions, people
 from bureau.service.people import Action
+from bureau.service.plant import Plant
+from config import settings
 from hardware.crypto import scrypt
 from tests.cli.conftest import DEMO, Bureau, By
 from tests.cli.staff import STAFF, handed, log, os_user, secret
@@ -348,6 +351,22 @@ def test_a_retired_account_acts_no_more(by: By, bureau: Bureau) -> None:
     assert by("berta", "submit", PAYMENT).status == 1
     assert "last supervisor" in by("anna", "accounts", "retire", "anna").err
     assert {each["account"]: each["state"] for each in json.loads(bureau("accounts", "--json").out)}["berta"] == "retired"
+
+
+def test_who_is_retired_while_a_command_waits_decides_nothing(by: By) -> None:
+    """The passphrase was right, but somebody stopped the process, or was long about typing the next one."""
+    plant = Plant(settings.current())
+    berta = people.identify(plant, "berta", secret("berta").encode())
+    assert add(by, "anna", "zoe").status == 0
+    assert by("anna", "accounts", "retire", "berta").status == 0
+    for decide in (
+        lambda: decisions.approve(plant, RequestId(1), berta),
+        lambda: decisions.add_account(plant, "zed", Role.OPERATOR, b"a long passphrase", berta),
+    ):
+        with pytest.raises(NotAllowedError, match="berta is retired"):
+            decide()
+    assert by("dora", "approve", "1").status == 0
+    plant.ledger.close()
 
 
 def test_one_changes_ones_own_passphrase(by: By) -> None:
