@@ -1,20 +1,32 @@
 """Published primitives, with no GlobalPlatform constant or layout in them.
 
 3DES keys have 16 bytes (two-key) or 24; AES keys 16, 24 or 32. Every function raises ValueError for another length.
+Points are uncompressed (SEC 1 section 2.3.3), private keys big-endian and as long as a coordinate.
 """
 
+import hashlib
 import os
-from typing import Final
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, TypeVar, cast
 
-from cryptography.exceptions import InvalidTag
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+T = TypeVar("T")
 DES_BLOCK: Final = 8
 AES_BLOCK: Final = 16
 
@@ -155,3 +167,164 @@ def aead_open(key: bytes, sealed: bytes, associated: bytes) -> bytes:
 def scrypt(passphrase: bytes, salt: bytes) -> bytes:
     """Stretch *passphrase* into 32 bytes (RFC 7914, N = 2^15, r = 8, p = 1)."""
     return Scrypt(salt=salt, length=32, n=2**15, r=8, p=1).derive(passphrase)
+
+
+class Curve(StrEnum):
+    """An elliptic curve over a prime field, by its usual name (FIPS 186-5, RFC 5639)."""
+
+    P256 = "P-256"
+    P384 = "P-384"
+    BRAINPOOL_P256 = "brainpoolP256r1"
+
+    @property
+    def size(self) -> int:
+        """Bytes of a coordinate, and of a private key."""
+        return _CURVES[self].key_size // 8
+
+
+_CURVES: Final[dict[Curve, ec.EllipticCurve]] = {
+    Curve.P256: ec.SECP256R1(),
+    Curve.P384: ec.SECP384R1(),
+    Curve.BRAINPOOL_P256: ec.BrainpoolP256R1(),
+}
+
+
+def ec_private(curve: Curve, seed: bytes) -> bytes:
+    """Return the private key that random *seed* gives, 8 bytes longer than a coordinate (FIPS 186-5 A.2.1)."""
+    if len(seed) != curve.size + 8:
+        raise ValueError(f"a key on {curve} comes from {curve.size + 8} random bytes, not {len(seed)}")
+    return (int.from_bytes(seed, "big") % (_CURVES[curve].group_order - 1) + 1).to_bytes(curve.size, "big")
+
+
+def ec_public(curve: Curve, private: bytes) -> bytes:
+    """Return the point that belongs to *private*."""
+    return _point(_private(curve, private).public_key())
+
+
+def ec_check(curve: Curve, point: bytes) -> None:
+    """Raise ValueError unless *point* is on *curve*."""
+    _public(curve, point)
+
+
+def ecdh(curve: Curve, private: bytes, point: bytes) -> bytes:
+    """Return the x coordinate of the shared point (SEC 1 section 3.3.1); raises ValueError for one that isn't on *curve*."""
+    return _private(curve, private).exchange(ec.ECDH(), _public(curve, point))
+
+
+def sha256(data: bytes) -> bytes:
+    """Return the 32-byte SHA-256 of *data* (FIPS 180-4)."""
+    return hashlib.sha256(data).digest()
+
+
+def x963_kdf(secret: bytes, info: bytes, size: int) -> bytes:
+    """Derive *size* bytes with SHA-256 (ANSI X9.63, SEC 1 section 3.6.1)."""
+    return X963KDF(SHA256(), size, info).derive(secret)
+
+
+def ecdsa_sign(curve: Curve, private: bytes, message: bytes) -> bytes:
+    """Return the signature r || s over the hash of *message*, which is SHA-2 of the curve's size."""
+    r, s = decode_dss_signature(_private(curve, private).sign(message, ec.ECDSA(_hash(curve))))
+    return r.to_bytes(curve.size, "big") + s.to_bytes(curve.size, "big")
+
+
+def ecdsa_verify(curve: Curve, point: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether *signature* is one over *message*, like ecdsa_sign's: r || s, or as DER where its length is another."""
+    if len(signature) == 2 * curve.size:
+        r, s = (int.from_bytes(half, "big") for half in (signature[: curve.size], signature[curve.size :]))
+        signature = encode_dss_signature(r, s)
+    try:
+        _public(curve, point).verify(signature, message, ec.ECDSA(_hash(curve)))
+    except InvalidSignature:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class X509:
+    """What an X.509 certificate with an elliptic curve key says (RFC 5280); names are DER.
+
+    *agrees*: its key may serve for key agreement; *signs*: it is a CA that may sign certificates, *below* it at most so many
+    other CAs (None: any number).
+    """
+
+    serial: int
+    issuer: bytes
+    subject: bytes
+    not_before: datetime
+    not_after: datetime
+    curve: Curve
+    point: bytes
+    agrees: bool
+    signs: bool
+    below: int | None
+
+
+def x509_parse(der: bytes) -> X509:
+    """Read one certificate; raises ValueError for what isn't one, another key, and a critical extension unknown here."""
+    try:
+        found = x509.load_der_x509_certificate(der)
+        extensions = {each.oid: each for each in found.extensions}
+        key = found.public_key()
+        curve = next(name for name, each in _CURVES.items() if _is_on(key, each))
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as wrong:
+        raise ValueError(f"no X.509 certificate: {wrong}") from wrong
+    except StopIteration:
+        raise ValueError("its key is on no curve that is built in") from None
+    usage = _value(extensions.pop(x509.KeyUsage.oid, None), x509.KeyUsage)
+    basic = _value(extensions.pop(x509.BasicConstraints.oid, None), x509.BasicConstraints)
+    extensions.pop(x509.CertificatePolicies.oid, None)
+    if unknown := [oid.dotted_string for oid, each in extensions.items() if each.critical]:
+        raise ValueError(f"its critical extension {unknown[0]} isn't known")
+    return X509(
+        serial=found.serial_number,
+        issuer=found.issuer.public_bytes(),
+        subject=found.subject.public_bytes(),
+        not_before=found.not_valid_before_utc,
+        not_after=found.not_valid_after_utc,
+        curve=curve,
+        point=_point(cast("ec.EllipticCurvePublicKey", key)),
+        agrees=usage is not None and usage.key_agreement,
+        signs=basic is not None and basic.ca and usage is not None and usage.key_cert_sign,
+        below=basic.path_length if basic else None,
+    )
+
+
+def x509_verify(der: bytes, curve: Curve, point: bytes) -> bool:
+    """Tell whether the key of *point* signed the certificate *der*, with ECDSA over SHA-2; raises ValueError for none."""
+    found = x509.load_der_x509_certificate(der)
+    try:
+        digest = found.signature_hash_algorithm
+        if not isinstance(digest, SHA256 | SHA384 | SHA512):
+            return False
+        _public(curve, point).verify(found.signature, found.tbs_certificate_bytes, ec.ECDSA(digest))
+    except (InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _value(extension: x509.Extension[x509.ExtensionType] | None, kind: type[T]) -> T | None:
+    return extension.value if extension and isinstance(extension.value, kind) else None
+
+
+def _is_on(key: object, curve: ec.EllipticCurve) -> bool:
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == curve.name
+
+
+def _hash(curve: Curve) -> SHA256 | SHA384:
+    return SHA384() if curve.size == 48 else SHA256()
+
+
+def _private(curve: Curve, value: bytes) -> ec.EllipticCurvePrivateKey:
+    if len(value) != curve.size:
+        raise ValueError(f"a private key on {curve} has {curve.size} bytes, not {len(value)}")
+    return ec.derive_private_key(int.from_bytes(value, "big"), _CURVES[curve])
+
+
+def _public(curve: Curve, point: bytes) -> ec.EllipticCurvePublicKey:
+    if len(point) != 1 + 2 * curve.size:
+        raise ValueError(f"a point on {curve} has {1 + 2 * curve.size} bytes, not {len(point)}")
+    return ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[curve], point)
+
+
+def _point(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)

@@ -1,21 +1,31 @@
-"""What a card key is: its cipher, its place in a key set, its length, its check value."""
+"""What a card key is: its cipher or curve, its place in a key set, its length, its check value."""
 
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-from hardware.crypto import aes_ecb_encrypt, des3_ecb_encrypt
+from hardware.crypto import Curve, aes_ecb_encrypt, des3_ecb_encrypt, ec_public, sha256
 
 
 class Algorithm(StrEnum):
-    """The cipher a registered key belongs to."""
+    """The cipher, or the elliptic curve, that a registered key belongs to."""
 
     DES3 = "3DES"
     AES = "AES"
+    P256 = Curve.P256.value
+    P384 = Curve.P384.value
+    BRAINPOOL_P256 = Curve.BRAINPOOL_P256.value
+
+    @property
+    def curve(self) -> Curve | None:
+        """The elliptic curve of a key agreement; None for a cipher."""
+        return None if self in (Algorithm.DES3, Algorithm.AES) else Curve(self.value)
 
     @property
     def block(self) -> int:
-        """Bytes of a block."""
+        """Bytes of a block; raises ValueError for what is no cipher."""
+        if self.curve:
+            raise ValueError(f"{self} is no cipher")
         return 8 if self is Algorithm.DES3 else 16
 
 
@@ -39,8 +49,12 @@ LENGTHS: Final = {Algorithm.DES3: (16, 24), Algorithm.AES: (16, 24, 32)}
 def check(algorithm: Algorithm, value: bytes) -> None:
     """Raise ValueError for a key of another length, or for a 3DES key that is no more than single DES.
 
-    Parity bits of 3DES keys are neither looked at nor compared: published test keys don't set them.
+    Parity bits of 3DES keys are neither looked at nor compared: published test keys don't set them. A private key on a curve
+    must be one of its scalars.
     """
+    if algorithm.curve:
+        ec_public(algorithm.curve, value)
+        return
     if len(value) not in LENGTHS[algorithm]:
         allowed = " or ".join(str(size) for size in LENGTHS[algorithm])
         raise ValueError(f"a key for {algorithm} has {allowed} bytes, not {len(value)}")
@@ -53,8 +67,11 @@ def check(algorithm: Algorithm, value: bytes) -> None:
 def kcv(algorithm: Algorithm, value: bytes) -> bytes:
     """Return the key check value: the 3 leftmost bytes of 8 x 00 (3DES) or 16 x 01 (AES) encrypted (GPCS B.5, B.6).
 
+    GlobalPlatform has none for a private key on a curve; here it is the 3 leftmost bytes of SHA-256 over its public point.
     Raises ValueError for a key of another length.
     """
+    if algorithm.curve:
+        return sha256(ec_public(algorithm.curve, value))[:3]
     if algorithm is Algorithm.DES3:
         return des3_ecb_encrypt(value, bytes(8))[:3]
     return aes_ecb_encrypt(value, b"\x01" * 16)[:3]

@@ -98,8 +98,17 @@ def keys_command(ctx: click.Context, json_: bool) -> None:
 @click.option("--algorithm", required=True, type=click.Choice([each.value for each in Algorithm]))
 @click.option("--mode", required=True, type=click.Choice([each.value for each in Mode]))
 @click.option("--fd", type=int, help="Read the key in hex from this file descriptor instead of the terminal.")
+@click.option(
+    "--certificate",
+    "certificates",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A certificate of an agreement key, X.509 (DER) or GlobalPlatform; repeat it for a chain, the key's own last.",
+)
 @acting.acting
-def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd: int | None) -> None:
+def import_(
+    key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd: int | None, certificates: tuple[Path, ...]
+) -> None:
     """Import the key of UniqueID KEY_ID (hex) and show its check value, to be compared with the one on paper."""
     plant = session.plant()
     actor = acting.actor(plant, Action.KEYS)
@@ -114,6 +123,7 @@ def import_(key_id: str, name: str, purpose: str, algorithm: str, mode: str, fd:
         purpose=Purpose(purpose),
         algorithm=Algorithm(algorithm),
         mode=Mode(mode),
+        certificates=tuple(each.read_bytes() for each in certificates),
     )
     _tell(register.import_key(plant, entry, actor))
 

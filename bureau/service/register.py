@@ -96,12 +96,19 @@ class Key:
     algorithm: Algorithm
     mode: Mode
     value: bytes = field(repr=False)
+    certificates: tuple[bytes, ...] = ()
 
 
 def import_key(plant: Plant, key: Key, actor: str) -> KeyInfo:
     """Put a key into the key store and say so in the audit log; raises KeyStoreError."""
     info = plant.keystore.import_key(
-        key.id, key.value, name=key.name, purpose=key.purpose, algorithm=key.algorithm, mode=key.mode
+        key.id,
+        key.value,
+        name=key.name,
+        purpose=key.purpose,
+        algorithm=key.algorithm,
+        mode=key.mode,
+        certificates=key.certificates,
     )
     with plant.ledger.write(actor) as change:
         change.record("import key", f"key {info.id}", purpose=info.purpose, mode=info.mode, kcv=info.kcv)

@@ -9,6 +9,7 @@ from hardware.diversification import Recipe
 from hardware.keys import Algorithm, Base
 
 __all__ = [
+    "Agreement",
     "Algorithm",
     "Base",
     "CardKeys",
@@ -42,6 +43,8 @@ class Purpose(StrEnum):
 
     MASTER = "master"
     TRANSPORT = "transport"
+    AGREEMENT = "agreement"
+    """The private key of the off-card entity's certificate (SK.OCE.ECKA of SCP11)."""
 
 
 class Method(StrEnum):
@@ -79,7 +82,10 @@ class Wrap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardKeys:
-    """Names the static keys of one card: the master, the recipe and the card's ten bytes of diversification data."""
+    """Names the static keys of one card: the master, the recipe and the card's ten bytes of diversification data.
+
+    Where keys are agreed on, *master* is the off-card entity's own key and the rest means nothing.
+    """
 
     master: KeyId
     recipe: Recipe
@@ -101,11 +107,26 @@ class Derivation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """Says how one session key comes from a key agreement: X9.63 KDF with SHA-256 over *shared*, then the store's secret.
+
+    That secret is what the named private key and the point *peer* agree on; with no *peer* nothing is behind *shared*, and
+    no registered key takes part. The session key is *number*, from 0, of the keys of *size* bytes that *info* gives.
+    """
+
+    shared: bytes = field(repr=False)
+    peer: bytes | None
+    info: bytes
+    size: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dek:
     """Names the key, inside the key store, that secrets travel to one card under."""
 
     card: CardKeys
-    derivation: Derivation
+    derivation: Derivation | Agreement
     wrap: Wrap
 
 
@@ -149,13 +170,27 @@ class KeyStore(Protocol):
     def info(self, key: KeyId) -> KeyInfo:
         """Return what may be shown of *key*; an unknown one raises."""
 
-    def import_key(
-        self, key: KeyId, value: bytes, *, name: str, purpose: Purpose, algorithm: Algorithm, mode: Mode
-    ) -> KeyInfo:
-        """Register a key under an id not used before (the same key again is no error); it is never given out again."""
+    def certificates(self, key: KeyId) -> tuple[bytes, ...]:
+        """Return the chain of certificates that was registered with *key*, its own the last."""
 
-    def session_keys(self, card: CardKeys, wanted: Mapping[str, Derivation]) -> dict[str, bytes]:
-        """Derive the *wanted* session keys of one card by name; a static key is never given out."""
+    def import_key(
+        self,
+        key: KeyId,
+        value: bytes,
+        *,
+        name: str,
+        purpose: Purpose,
+        algorithm: Algorithm,
+        mode: Mode,
+        certificates: tuple[bytes, ...] = (),
+    ) -> KeyInfo:
+        """Register a key under an id not used before (the same key again is no error); it is never given out again.
+
+        A private key on a curve comes with its chain of *certificates*, its own the last.
+        """
+
+    def session_keys(self, card: CardKeys, wanted: Mapping[str, Derivation | Agreement]) -> dict[str, bytes]:
+        """Derive the *wanted* session keys of one card by name; neither a static key nor an agreed secret is given out."""
 
     def translate(self, value: bytes, transport: Transport | None, dek: Dek) -> bytes:
         """Re-encrypt *value* from *transport* (None: it stands clear) to *dek*; it must be whole blocks of both."""

@@ -20,10 +20,11 @@ SHOWN: Final = ("id", "name", "purpose", "algorithm", "size", "mode", "kcv")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One registered key as the file has it."""
+    """One registered key as the file has it, with its certificates, if it has any."""
 
     info: KeyInfo
     sealed: bytes = field(repr=False)
+    certificates: tuple[bytes, ...] = ()
 
     @classmethod
     def parse(cls, raw: object) -> "Entry":
@@ -42,7 +43,21 @@ class Entry:
             mode=Mode(shown["mode"]),
             kcv=shown["kcv"],
         )
-        return cls(info, bytes.fromhex(_text(table, "sealed")))
+        chain = table.get("certificates", [])
+        if not isinstance(chain, list):
+            raise ValueError("certificates are no list")
+        return cls(info, bytes.fromhex(_text(table, "sealed")), tuple(bytes.fromhex(str(each)) for each in chain))
+
+    @property
+    def shown(self) -> dict[str, str | int | list[str]]:
+        """All of it that isn't secret."""
+        chain = {"certificates": [each.hex() for each in self.certificates]} if self.certificates else {}
+        return {name: getattr(self.info, name) for name in SHOWN} | chain
+
+    @property
+    def associated(self) -> bytes:
+        """All that isn't secret, as it is bound to the sealed value."""
+        return json.dumps(self.shown, sort_keys=True).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +94,7 @@ class KeyFile:
             raise KeyStoreError(f"key store {path} can't be used: {damage}") from damage
 
     def __str__(self) -> str:
-        keys = [_shown(self.entries[key].info) | {"sealed": self.entries[key].sealed.hex()} for key in sorted(self.entries)]
+        keys = [self.entries[key].shown | {"sealed": self.entries[key].sealed.hex()} for key in sorted(self.entries)]
         head = {"version": VERSION, "salt": self.salt.hex(), "verifier": self.verifier.hex()}
         own = {name: sealed.hex() for name, sealed in self.own.items()}
         return json.dumps(head | own | {"keys": keys}, indent=1) + "\n"
@@ -115,15 +130,6 @@ def _text(table: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} is missing")
     return value
-
-
-def _shown(info: KeyInfo) -> dict[str, str | int]:
-    return {name: getattr(info, name) for name in SHOWN}
-
-
-def associated(info: KeyInfo) -> bytes:
-    """Return all that is shown of a key, as it is bound to the sealed value."""
-    return json.dumps(_shown(info), sort_keys=True).encode()
 
 
 @contextmanager

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from hardware import crypto
+from hardware.certificates import parse
 from hardware.diversification import diversify
 from hardware.errors import KeyStoreError
 from hardware.keys import Algorithm, Base, check, kcv
 from hardware.keystores import (
+    Agreement,
     CardKeys,
     DataKey,
     Dek,
@@ -24,7 +26,7 @@ from hardware.keystores import (
     Transport,
     Wrap,
 )
-from hardware.keystores.keyfile import OWN, Entry, KeyFile, associated, locked
+from hardware.keystores.keyfile import OWN, Entry, KeyFile, locked
 
 NONCE: Final = 12
 ENCRYPT: Final[Mapping[Wrap, Callable[[bytes, bytes], bytes]]] = {
@@ -48,6 +50,27 @@ def derived(static: bytes, derivation: Derivation) -> bytes:
         return encrypt(static, derivation.before)
     bits = derivation.bits or 8 * len(static)
     return crypto.kbkdf_cmac(static, derivation.before + bits.to_bytes(2, "big"), derivation.after, bits)
+
+
+def _check_purpose(
+    key: KeyId, value: bytes, purpose: Purpose, algorithm: Algorithm, certificates: tuple[bytes, ...]
+) -> None:
+    """Raise KeyStoreError for a key that can't serve *purpose*, or that the last of its *certificates* isn't for."""
+    curve = algorithm.curve
+    if (purpose is Purpose.AGREEMENT) != (curve is not None):
+        raise KeyStoreError(f"key {key}: a key for {algorithm} can't serve as {purpose} key")
+    if curve is None:
+        if certificates:
+            raise KeyStoreError(f"key {key}: a {purpose} key has no certificates")
+        return
+    if not certificates:
+        raise KeyStoreError(f"key {key}: an {purpose} key needs its chain of certificates")
+    try:
+        own = [parse(each) for each in certificates][-1]
+    except ValueError as wrong:
+        raise KeyStoreError(f"key {key}: {wrong}") from wrong
+    if (own.curve, own.point) != (curve, crypto.ec_public(curve, value)):
+        raise KeyStoreError(f"key {key}: the last certificate is for another key")
 
 
 def _seal(key: bytes, value: bytes, bound: bytes) -> bytes:
@@ -106,12 +129,25 @@ class SoftKeyStore:
         """Return what may be shown of *key*; an unknown one raises."""
         return self._entry(key).info
 
+    def certificates(self, key: KeyId) -> tuple[bytes, ...]:
+        """Return the chain of certificates that was registered with *key*, its own the last."""
+        return self._entry(key).certificates
+
     def import_key(
-        self, key: KeyId, value: bytes, *, name: str, purpose: Purpose, algorithm: Algorithm, mode: Mode
+        self,
+        key: KeyId,
+        value: bytes,
+        *,
+        name: str,
+        purpose: Purpose,
+        algorithm: Algorithm,
+        mode: Mode,
+        certificates: tuple[bytes, ...] = (),
     ) -> KeyInfo:
         """Register a key; the same one again is no error and keeps its first name.
 
-        Raises KeyStoreError for an id that isn't upper-case hex, a weak or ill-sized value, or an id that is taken.
+        Raises KeyStoreError for an id that isn't upper-case hex, a weak or ill-sized value, certificates that aren't the
+        key's, or an id that is taken.
         """
         try:
             check(algorithm, value)
@@ -121,6 +157,7 @@ class SoftKeyStore:
             raise KeyStoreError(f"key id {key!r} isn't upper-case hex")
         if purpose is Purpose.MASTER and algorithm is Algorithm.DES3 and len(value) != 16:
             raise KeyStoreError(f"key {key}: a 3DES master key has 16 bytes, not {len(value)}")
+        _check_purpose(key, value, purpose, algorithm, certificates)
         info = KeyInfo(
             id=key,
             name=name,
@@ -134,18 +171,20 @@ class SoftKeyStore:
             self._reload()
             known = self._file.entries.get(key)
             if known:
-                if replace(known.info, name=name) != info or not compare_digest(self._value(known), value):
+                same = replace(known.info, name=name) == info and known.certificates == certificates
+                if not same or not compare_digest(self._value(known), value):
                     raise KeyStoreError(f"key {key} is registered already with another value or another use")
                 return known.info
-            sealed = _seal(self._kek, value, associated(info))
-            file = replace(self._file, entries={**self._file.entries, key: Entry(info, sealed)})
+            entry = Entry(info, b"", certificates)
+            entry = replace(entry, sealed=_seal(self._kek, value, entry.associated))
+            file = replace(self._file, entries={**self._file.entries, key: entry})
             file.write(self._path)
             self._file = file
         return info
 
-    def session_keys(self, card: CardKeys, wanted: Mapping[str, Derivation]) -> dict[str, bytes]:
-        """Derive the *wanted* session keys of one card by name; a static key is never given out."""
-        if any(derivation.method is Method.STATIC for derivation in wanted.values()):
+    def session_keys(self, card: CardKeys, wanted: Mapping[str, Derivation | Agreement]) -> dict[str, bytes]:
+        """Derive the *wanted* session keys of one card by name; neither a static key nor an agreed secret is given out."""
+        if any(isinstance(each, Derivation) and each.method is Method.STATIC for each in wanted.values()):
             raise KeyStoreError("a static key never leaves the key store")
         return {name: self._derive(card, derivation) for name, derivation in wanted.items()}
 
@@ -191,7 +230,7 @@ class SoftKeyStore:
             raise KeyStoreError(f"key store {self._path} is damaged: {what} doesn't open as described") from wrong
 
     def _value(self, entry: Entry) -> bytes:
-        return self._unseal(entry.sealed, associated(entry.info), f"key {entry.info.id}")
+        return self._unseal(entry.sealed, entry.associated, f"key {entry.info.id}")
 
     def _entry(self, key: KeyId) -> Entry:
         """Return an entry, also one that another process has registered since."""
@@ -205,7 +244,7 @@ class SoftKeyStore:
     def _for(self, key: KeyId, purpose: Purpose) -> Entry:
         entry = self._entry(key)
         if entry.info.purpose is not purpose:
-            raise KeyStoreError(f"key {key} is a {entry.info.purpose} key and can't serve as {purpose} key")
+            raise KeyStoreError(f"key {key} is registered as {entry.info.purpose} key and can't serve as {purpose} key")
         return entry
 
     def _static(self, card: CardKeys, base: Base, algorithm: Algorithm) -> bytes:
@@ -220,12 +259,26 @@ class SoftKeyStore:
         except ValueError as wrong:
             raise KeyStoreError(f"key {card.master}: {wrong}") from wrong
 
-    def _derive(self, card: CardKeys, derivation: Derivation, static: Algorithm = Algorithm.AES) -> bytes:
+    def _derive(self, card: CardKeys, derivation: Derivation | Agreement, static: Algorithm = Algorithm.AES) -> bytes:
+        if isinstance(derivation, Agreement):
+            return self._agree(card.master, derivation)
         algorithm = ALGORITHMS.get(derivation.method, static)
         try:
             return derived(self._static(card, derivation.base, algorithm), derivation)
         except ValueError as wrong:
             raise KeyStoreError(f"key {card.master}: {wrong}") from wrong
+
+    def _agree(self, key: KeyId, agreement: Agreement) -> bytes:
+        secret = agreement.shared
+        if agreement.peer is not None:
+            entry = self._for(key, Purpose.AGREEMENT)
+            curve = crypto.Curve(entry.info.algorithm.value)
+            try:
+                secret += crypto.ecdh(curve, self._value(entry), agreement.peer)
+            except ValueError as wrong:
+                raise KeyStoreError(f"key {key} is on {curve}, and the card's isn't: {wrong}") from wrong
+        end = (agreement.number + 1) * agreement.size
+        return crypto.x963_kdf(secret, agreement.info, end)[-agreement.size :]
 
     def _dek(self, dek: Dek) -> bytes:
         """Derive a card's DEK, once for all the values of a card."""

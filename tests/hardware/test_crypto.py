@@ -149,3 +149,77 @@ def test_random_bytes_have_the_size_asked_for() -> None:
     """Sixteen drawn bytes don't come twice."""
     assert len(crypto.random_bytes(16)) == 16
     assert crypto.random_bytes(16) != crypto.random_bytes(16)
+
+
+ECDSA = {
+    crypto.Curve.P256: (
+        "0460FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB67903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F51"
+        "77A3C294D4462299",
+        "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064D"
+        "C4AB2F843ACDA8",
+    ),
+    crypto.Curve.P384: (
+        "04EC3A4E415B4E19A4568618029F427FA5DA9A8BC4AE92E02E06AAE5286B300C64DEF8F0EA9055866064A254515480BC138015D9B72D7D5724"
+        "4EA8EF9AC0C621896708A59367F9DFB9F54CA84B3F1C9DB1288B231C3AE0D4FE7344FD2533264720",
+        "94EDBB92A5ECB8AAD4736E56C691916B3F88140666CE9FA73D64C4EA95AD133C81A648152E44ACF96E36DD1E80FABE4699EF4AEB15F178CEA1"
+        "FE40DB2603138F130E740A19624526203B6351D0A3A94FA329C145786E679E7B82C71A38628AC8",
+    ),
+}
+
+
+@pytest.mark.parametrize("curve", ECDSA)
+def test_ecdsa_signatures_of_rfc_6979_verify(curve: crypto.Curve) -> None:
+    """RFC 6979 A.2.5 and A.2.6, message "sample", each under the hash of its size; a changed one doesn't."""
+    point, signature = (bytes.fromhex(each) for each in ECDSA[curve])
+    assert crypto.ecdsa_verify(curve, point, b"sample", signature)
+    assert not crypto.ecdsa_verify(curve, point, b"Sample", signature)
+    assert not crypto.ecdsa_verify(curve, point, b"sample", signature[:-1] + b"\0")
+    assert not crypto.ecdsa_verify(curve, point, b"sample", b"")
+
+
+@pytest.mark.parametrize("curve", crypto.Curve)
+def test_own_signatures_verify(curve: crypto.Curve) -> None:
+    """They are r and s, each as long as a coordinate."""
+    private = crypto.ec_private(curve, bytes(range(1, curve.size + 9)))
+    signature = crypto.ecdsa_sign(curve, private, b"message")
+    assert len(signature) == 2 * curve.size
+    assert crypto.ecdsa_verify(curve, crypto.ec_public(curve, private), b"message", signature)
+    assert not crypto.ecdsa_verify(curve, crypto.ec_public(curve, private), b"other", signature)
+
+
+def test_x963_kdf_is_that_of_nist() -> None:
+    """NIST CAVP, ANS X9.63-2001 with SHA-256, 192-bit secret, no shared info, 128 bits."""
+    secret = bytes.fromhex("96C05619D56C328AB95FE84B18264B08725B85E33FD34F08")
+    assert crypto.x963_kdf(secret, b"", 16).hex().upper() == "443024C3DAE66B95E6F5670601558F71"
+
+
+def test_private_keys_are_the_first_scalars_of_their_seeds() -> None:
+    """FIPS 186-5 A.2.1: a seed modulo n - 1, plus 1; 1 and n - 1 are the ends, and 1 gives the base point."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    for seed, scalar in ((0, 1), (order - 2, order - 1), (order - 1, 1)):
+        assert int.from_bytes(crypto.ec_private(crypto.Curve.P256, seed.to_bytes(40, "big")), "big") == scalar
+    base = crypto.ec_public(crypto.Curve.P256, bytes(31) + b"\1").hex().upper()
+    assert base.startswith("046B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296")
+
+
+@pytest.mark.parametrize("curve", crypto.Curve)
+def test_points_must_be_on_the_curve(curve: crypto.Curve) -> None:
+    """Neither one beside it, nor the point at infinity, nor a compressed or cut one is agreed with."""
+    private = crypto.ec_private(curve, bytes(curve.size + 8))
+    point = crypto.ec_public(curve, private)
+    beside = point[:-1] + bytes((point[-1] ^ 1,))
+    for wrong in (beside, b"\0", b"\4" + bytes(2 * curve.size), b"\2" + point[1 : curve.size + 1], point[:-1], b""):
+        with pytest.raises(ValueError, match=r"."):
+            crypto.ecdh(curve, private, wrong)
+        with pytest.raises(ValueError, match=r"."):
+            crypto.ec_check(curve, wrong)
+
+
+@pytest.mark.parametrize("curve", crypto.Curve)
+def test_private_keys_must_be_scalars(curve: crypto.Curve) -> None:
+    """Zero, what is beyond the order, and another length aren't."""
+    for wrong in (bytes(curve.size), b"\xff" * curve.size, bytes(curve.size - 1) + b"\1\0", b""):
+        with pytest.raises(ValueError, match=r"."):
+            crypto.ec_public(curve, wrong)
+    with pytest.raises(ValueError, match="random bytes"):
+        crypto.ec_private(curve, bytes(curve.size))

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from hardware import crypto
+from hardware.certificates import parse
 from hardware.diversification import diversify, recipe
 from hardware.errors import KeyStoreError
 from hardware.keystores import (
+    Agreement,
     Algorithm,
     Base,
     CardKeys,
@@ -28,7 +30,9 @@ from hardware.keystores import (
 from hardware.keystores.soft import SoftKeyStore
 from hardware.scp.scp02 import derivation as scp02
 from hardware.scp.scp03 import derivation as scp03
+from tests.hardware.issuing import SIGNS, Key, issue
 from tests.hardware.secrecy import assert_silent
+from tests.hardware.vectors import Vector, vectors
 
 PASSPHRASE = b"correct horse"
 DES, AES = bytes(range(0x40, 0x50)), bytes(range(0x60, 0x80))
@@ -327,9 +331,9 @@ def test_ill_made_derivations_are_errors_of_the_key_store(keystore: SoftKeyStore
 
 def test_purposes_are_kept_apart(keystore: SoftKeyStore) -> None:
     """A transport key derives no card keys, and a master key opens no values."""
-    with pytest.raises(KeyStoreError, match="is a transport key and can't serve as master"):
+    with pytest.raises(KeyStoreError, match="is registered as transport key and can't serve as master"):
         keystore.session_keys(CardKeys(master=TRANSPORT, recipe=recipe("emv"), kdd=KDD), ENC)
-    with pytest.raises(KeyStoreError, match="is a master key and can't serve as transport"):
+    with pytest.raises(KeyStoreError, match="is registered as master key and can't serve as transport"):
         keystore.translate(PIN, Transport(key=KMC, cbc=False), DEK)
 
 
@@ -508,3 +512,127 @@ def test_a_value_may_go_under_the_dek_by_cbc(keystore: SoftKeyStore) -> None:
     assert keystore.translate(value, None, DEK) == crypto.des3_ecb_encrypt(key, value)
     with pytest.raises(KeyStoreError, match="isn't whole 3des-cbc blocks of 8"):
         keystore.translate(value[:9], None, cbc)
+
+
+CA, HOST = Key("ca"), Key("host")
+CHAIN = (issue("GlobalPlatform", Key("middle"), CA, SIGNS), issue("GlobalPlatform", HOST, Key("middle")))
+
+
+def register_agreement(
+    store: KeyStore, value: bytes = HOST.private, algorithm: Algorithm = Algorithm.P256, chain: tuple[bytes, ...] = CHAIN
+) -> KeyInfo:
+    """Register an agreement key."""
+    purpose = Purpose.AGREEMENT
+    return store.import_key(
+        KeyId("2B0611"), value, name="host", purpose=purpose, algorithm=algorithm, mode=Mode.TEST, certificates=chain
+    )
+
+
+@pytest.mark.parametrize("v", vectors("scp11_openscp"), ids=lambda v: str(v["id"]))
+def test_agreed_keys_make_the_published_receipts(path: Path, v: Vector) -> None:
+    """On each curve and with each key size: the secret of the off-card entity's static key never comes out, the keys do."""
+    curve, size = crypto.Curve(v["curve"]), v["key_size"]
+    store, chain = SoftKeyStore.create(path, PASSPHRASE), (bytes.fromhex(v["cert_oce"]),)
+    info = register_agreement(store, bytes.fromhex(v["sk_oce"]), Algorithm(v["curve"]), chain)
+    assert (info.size, store.certificates(info.id)) == (8 * curve.size, chain)
+    sent = bytes.fromhex(v["mutual_authenticate"]["command"])[5:-1]
+    answer = bytes.fromhex(v["mutual_authenticate"]["response"])[:-2]
+    point, receipt = answer[3 : 4 + 2 * curve.size], answer[-16:]
+    shared = crypto.ecdh(curve, bytes.fromhex(v["esk_oce"]), point)
+    static = parse(bytes.fromhex(v["cert_sd"])).point
+    agreement = Agreement(shared=shared, peer=static, info=bytes((0x3C, 0x88, size)), size=size, number=0)
+    keys = store.session_keys(CardKeys(master=info.id, recipe=recipe("none"), kdd=b""), {"receipt": agreement})
+    assert crypto.cmac(keys["receipt"], sent + answer[:-18]) == receipt
+
+
+def test_agreed_keys_are_cut_from_one_stream(path: Path) -> None:
+    """With no peer nothing but what is given goes in, as X9.63 has it (SCP11b)."""
+    v = vectors("scp11_pkcs11rs", type="key-derivation")[0]
+    store = SoftKeyStore.create(path, PASSPHRASE)
+    card = CardKeys(master=KeyId(""), recipe=recipe("none"), kdd=b"")
+    wanted = {
+        str(number): Agreement(
+            shared=bytes.fromhex(v["shared_secret"]), peer=None, info=bytes.fromhex(v["shared_info"]), size=16, number=number
+        )
+        for number in range(5)
+    }
+    assert b"".join(store.session_keys(card, wanted).values()).hex().upper() == v["key_data"]
+
+
+@pytest.mark.parametrize(
+    ("value", "algorithm", "chain", "said"),
+    [
+        (HOST.private, Algorithm.P256, (), "needs its chain"),
+        (HOST.private, Algorithm.P256, CHAIN[:1], "is for another key"),
+        (CA.private, Algorithm.P256, CHAIN, "is for another key"),
+        (HOST.private, Algorithm.BRAINPOOL_P256, CHAIN, "is for another key"),
+        (HOST.private, Algorithm.P256, (*CHAIN, b"\x30\x00"), "no X.509 certificate"),
+        (HOST.private[:-1], Algorithm.P256, CHAIN, "has 32 bytes, not 31"),
+        (bytes(32), Algorithm.P256, CHAIN, "2B0611"),
+        (AES, Algorithm.AES, CHAIN, "can't serve as agreement"),
+    ],
+)
+def test_an_agreement_key_comes_with_its_certificates(
+    path: Path, value: bytes, algorithm: Algorithm, chain: tuple[bytes, ...], said: str
+) -> None:
+    """The last of them must be for it; nothing is registered where it isn't."""
+    store = SoftKeyStore.create(path, PASSPHRASE)
+    with pytest.raises(KeyStoreError, match=said) as refused:
+        register_agreement(store, value, algorithm, chain)
+    assert_silent(refused.value, HOST.private, CA.private, AES)
+    assert store.keys() == ()
+
+
+def test_only_an_agreement_key_agrees(store: SoftKeyStore) -> None:
+    """Nor does one serve as master or transport key; a point of another curve is refused, and none of it shows."""
+    info = register_agreement(store)
+    agreement = Agreement(shared=b"", peer=CA.point, info=b"", size=16, number=0)
+    with pytest.raises(KeyStoreError, match="is registered as master key and can't serve as agreement"):
+        store.session_keys(CARD, {"enc": agreement})
+    card = CardKeys(master=info.id, recipe=recipe("emv"), kdd=KDD)
+    with pytest.raises(KeyStoreError, match="is registered as agreement key and can't serve as master"):
+        store.session_keys(card, ENC)
+    for peer in (Key("brainpool", crypto.Curve.BRAINPOOL_P256).point, Key("big", crypto.Curve.P384).point, b""):
+        wrong = Agreement(shared=b"", peer=peer, info=b"", size=16, number=0)
+        with pytest.raises(KeyStoreError, match="is on P-256, and the card's isn't") as refused:
+            store.session_keys(card, {"enc": wrong})
+        assert_silent(refused.value, HOST.private)
+    with pytest.raises(KeyStoreError, match="can't serve as transport"):
+        store.import_key(
+            KeyId("2B0612"), HOST.private, name="", purpose=Purpose.TRANSPORT, algorithm=Algorithm.P256, mode=Mode.TEST
+        )
+    with pytest.raises(KeyStoreError, match="a master key has no certificates"):
+        store.import_key(
+            KeyId("2B0612"),
+            AES,
+            name="",
+            purpose=Purpose.MASTER,
+            algorithm=Algorithm.AES,
+            mode=Mode.TEST,
+            certificates=CHAIN,
+        )
+
+
+def test_certificates_survive_and_can_not_be_altered(store: SoftKeyStore, path: Path) -> None:
+    """They stand in the file, bound to their key; the same key with other ones is another key."""
+    info = register_agreement(store)
+    assert SoftKeyStore.open(path, PASSPHRASE).certificates(info.id) == CHAIN
+    assert store.certificates(KMC) == ()
+    register_agreement(store)
+    with pytest.raises(KeyStoreError, match="registered already with another value"):
+        register_agreement(store, chain=CHAIN[1:])
+    table = json.loads(path.read_text())
+    next(each for each in table["keys"] if each["id"] == info.id)["certificates"] = [CHAIN[1].hex()]
+    path.write_text(json.dumps(table))
+    with pytest.raises(KeyStoreError, match="doesn't open as described"):
+        SoftKeyStore.open(path, PASSPHRASE)
+
+
+def test_values_travel_under_an_agreed_dek(store: SoftKeyStore) -> None:
+    """SCP11's session DEK stays in the key store as SCP02's does."""
+    info = register_agreement(store)
+    agreement = Agreement(shared=b"ephemeral", peer=CA.point, info=b"info", size=32, number=4)
+    dek = Dek(card=CardKeys(master=info.id, recipe=recipe("none"), kdd=b""), derivation=agreement, wrap=Wrap.AES_CBC)
+    secret = b"ephemeral" + crypto.ecdh(crypto.Curve.P256, CA.private, HOST.point)
+    key = crypto.x963_kdf(secret, b"info", 160)[128:]
+    assert crypto.aes_cbc_decrypt(key, store.translate(bytes(range(16)), None, dek)) == bytes(range(16))
