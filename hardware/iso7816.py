@@ -14,8 +14,9 @@ READING: Final = frozenset({0xA4, 0xB0, 0xB2, 0xC0, 0xCA, 0xCB, 0xF2})
 """INS of SELECT, READ BINARY, READ RECORD, GET RESPONSE, GET DATA (two forms) and GET STATUS."""
 IN_ANSWER: Final[tuple[Span, ...]] = ((0, 0),)
 """Command.secret of a command whose data may be shown, and whose answer may not."""
-OPENING: Final = frozenset({0x50, 0x82, 0x7A, 0x78})
-"""INS of INITIALIZE UPDATE and EXTERNAL AUTHENTICATE, BEGIN and END R-MAC SESSION."""
+OPENING: Final = frozenset({0x50, 0x82, 0x7A, 0x78, 0x2A, 0x88})
+"""INS of INITIALIZE UPDATE, EXTERNAL (or MUTUAL) AUTHENTICATE, BEGIN and END R-MAC SESSION, PERFORM SECURITY OPERATION,
+INTERNAL AUTHENTICATE."""
 
 
 class AID(bytes):

@@ -2,18 +2,45 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from importlib import import_module
 from typing import ClassVar, Protocol, TypeAlias, cast
 
+from hardware.certificates import Authority
+from hardware.crypto import Curve
 from hardware.errors import CardError, PlanError
 from hardware.iso7816 import AID, Burst, Command, Dialogue, T
-from hardware.keystores import Derivation, Wrap
+from hardware.keystores import Agreement, Derivation, Wrap
 
 Options: TypeAlias = Mapping[int, frozenset[int]]
 """The levels of each option i."""
-DeriveKeys = Callable[[bytes, Mapping[str, Derivation]], dict[str, bytes]]
+DeriveKeys = Callable[[bytes, Mapping[str, Derivation | Agreement]], dict[str, bytes]]
 """Called with the card's ten bytes of diversification data and the session keys wanted; answered by a key store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffCard:
+    """The off-card entity's part in a key agreement (SCP11), and by what it knows the card.
+
+    curve: of all the keys; seed: curve.size + 8 drawn bytes, for its ephemeral key; key_size: bytes of a session key; chain:
+    its certificates, its own the last, which the card verifies under its CA key of KVN *ca_kvn* and KID *ca_kid*; host_id:
+    sent where option i asks for identifiers. The card is known by a certificate that leads to one of *authorities* on the
+    day *today*; or *card_key* is its static public key (with *card_group*, the subject of its certificate), and no
+    certificate is asked for.
+    """
+
+    curve: Curve
+    seed: bytes = field(repr=False)
+    key_size: int
+    today: date
+    chain: tuple[bytes, ...] = ()
+    ca_kvn: int = 0
+    ca_kid: int = 0x10
+    host_id: bytes = b""
+    authorities: tuple[Authority, ...] = ()
+    card_key: bytes = b""
+    card_group: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +49,7 @@ class Opening:
 
     *i* None takes what the card says, which SCP02 cards don't; *host_challenge*: 16 drawn bytes, of which most channels send
     the first 8; *sd_aid* is the security domain that is selected; *extended*: the card takes commands of extended length;
-    *pad_empty*: it expects padding where an encrypted command has no data.
+    *pad_empty*: it expects padding where an encrypted command has no data; *off_card*: what SCP11 needs beside.
     """
 
     i: int | None
@@ -32,6 +59,7 @@ class Opening:
     sd_aid: AID
     extended: bool = False
     pad_empty: bool = False
+    off_card: OffCard | None = None
 
     def challenge(self, size: int) -> bytes:
         """Return the host challenge of *size* bytes; raises ValueError where fewer were drawn."""
@@ -64,10 +92,10 @@ class SecureChannel(Protocol):
         """
 
     kdd: bytes
-    """The card's ten bytes of diversification data."""
+    """The card's ten bytes of diversification data; empty where nothing is diversified."""
 
-    def dek(self) -> Derivation:
-        """Return how the session's DEK comes from the card's static keys."""
+    def dek(self) -> Derivation | Agreement:
+        """Return how the session's DEK comes from the card's static keys, or from what was agreed."""
 
     def wrap(self, command: Command) -> Command:
         """Protect one command; commands must be sent in the order in which they were wrapped.

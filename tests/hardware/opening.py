@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from hardware.iso7816 import AID
-from hardware.keystores import Derivation
+from hardware.keystores import Agreement, Derivation
 from hardware.keystores.soft import derived
 from hardware.scp import DeriveKeys, Opening
 from tests.hardware.vectors import Vector
@@ -20,9 +20,11 @@ def static_keys(v: Vector) -> DeriveKeys:
 def keys_of(static: Mapping[str, bytes]) -> DeriveKeys:
     """Return a derivation from three static keys."""
 
-    def derive(kdd: bytes, wanted: Mapping[str, Derivation]) -> dict[str, bytes]:
+    def derive(kdd: bytes, wanted: Mapping[str, Derivation | Agreement]) -> dict[str, bytes]:
         assert len(kdd) == 10
-        return {name: derived(static[derivation.base], derivation) for name, derivation in wanted.items()}
+        keys = {name: each for name, each in wanted.items() if isinstance(each, Derivation)}
+        assert keys.keys() == wanted.keys()
+        return {name: derived(static[derivation.base], derivation) for name, derivation in keys.items()}
 
     return derive
 

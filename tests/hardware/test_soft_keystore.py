@@ -506,7 +506,7 @@ def test_a_session_key_may_come_by_ecb(keystore: SoftKeyStore) -> None:
 def test_a_value_may_go_under_the_dek_by_cbc(keystore: SoftKeyStore) -> None:
     """An SCP02 session with implicit initiation takes it so, from a zero IV."""
     value = bytes(range(16))
-    key = crypto.des3_cbc_encrypt(static(Base.DEK), DEK.derivation.before)
+    key = crypto.des3_cbc_encrypt(static(Base.DEK), bytes.fromhex("01810001") + bytes(12))
     cbc = replace(DEK, wrap=Wrap.DES3_CBC)
     assert keystore.translate(value, None, cbc) == crypto.des3_cbc_encrypt(key, value)
     assert keystore.translate(value, None, DEK) == crypto.des3_ecb_encrypt(key, value)
