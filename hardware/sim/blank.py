@@ -8,6 +8,8 @@ from operator import xor
 from pathlib import Path
 from typing import Any, Final
 
+from hardware.sim import scp11
+
 BLANKS: Final = Path(__file__).with_name("blanks")
 IMPLEMENTATIONS: Final = {
     1: (0x05, 0x15),
@@ -55,6 +57,8 @@ class Blank:
     lost_dgis: frozenset[int] = frozenset()
     pads_empty: bool = False
     """Whether its SCP03 expects a padding block where an encrypted command has no data."""
+    ecka: scp11.Keys | None = None
+    """What it has for SCP11 beside its key set."""
 
     def __post_init__(self) -> None:
         if self.i not in IMPLEMENTATIONS.get(self.scp, ()):
@@ -93,6 +97,8 @@ def load_blank(path: Path) -> Blank:
             table[name] = bytes.fromhex(table[name])
         for name in ("encrypted_dgis", "refused_dgis"):
             table[name] = frozenset(int(dgi, 16) for dgi in table[name])
+        if "ecka" in table:
+            table["ecka"] = scp11.read(table["ecka"])
         table["cplc"] = {name: bytes.fromhex(value) for name, value in table["cplc"].items()}
         return Blank(**table)
     except (KeyError, TypeError) as wrong:

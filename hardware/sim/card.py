@@ -22,13 +22,16 @@ from hardware.sim.registry import CARD_LOCKED, INSTALLED, LOCKED, SECURED, TERMI
 from hardware.sim.session import BEGIN_R_MAC, END_R_MAC, Session
 
 SELECT, READ_RECORD, INITIALIZE_UPDATE, EXTERNAL_AUTHENTICATE = 0xA4, 0xB2, 0x50, 0x82
+PERFORM_SECURITY_OPERATION, INTERNAL_AUTHENTICATE, GET_RESPONSE, PUT_KEY = 0x2A, 0x88, 0xC0, 0xD8
 CARD_RESET: Final = 0x04
 # The classes of each command, apart from secure messaging
 CLASSES: Final = {
     SELECT: (0x00,), READ_RECORD: (0x00,), GET_DATA: (0x00, 0x80), INITIALIZE_UPDATE: (0x80,),
-    EXTERNAL_AUTHENTICATE: (0x80,), BEGIN_R_MAC: (0x80,), END_R_MAC: (0x80,),
-    **dict.fromkeys((INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, STORE_DATA), (0x80,)),
+    EXTERNAL_AUTHENTICATE: (0x80,), PERFORM_SECURITY_OPERATION: (0x80,), INTERNAL_AUTHENTICATE: (0x80,),
+    BEGIN_R_MAC: (0x80,), END_R_MAC: (0x80,), GET_RESPONSE: (0x00,),
+    **dict.fromkeys((PUT_KEY, INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, STORE_DATA), (0x80,)),
 }  # fmt: skip
+OPENING: Final = frozenset((INITIALIZE_UPDATE, EXTERNAL_AUTHENTICATE, PERFORM_SECURITY_OPERATION, INTERNAL_AUTHENTICATE))
 CHANGING: Final = frozenset((INSTALL, LOAD, DELETE, SET_STATUS, STORE_DATA))
 READING: Final = frozenset((GET_DATA, GET_STATUS, READ_RECORD))
 
@@ -43,11 +46,12 @@ class Card:
         self._isd = SecurityDomain(blank, eeprom, self._registry, self._session, self._application)
         self._selected: Application | None = None
         self._stream = Stream()
+        self._rest = b""
         self.reset()
 
     def reset(self) -> bytes:
         """Forget all transient state and return the ATR; a card reset application is selected again."""
-        self._selected = None
+        self._selected, self._rest = None, b""
         self._session.end()
         for app in self._registry.instances():
             if app.privileges[0] & CARD_RESET and self._selectable(app.state):
@@ -67,25 +71,53 @@ class Card:
         return answer.data + answer.sw.to_bytes(2, "big"), self._eeprom.commit()
 
     def _execute(self, apdu: Apdu) -> Answer:
+        self._check_class(apdu)
+        if self._registry.isd_state == TERMINATED and apdu.ins != GET_DATA:
+            raise RefusedError(0x6985)
+        rest, self._rest = self._rest, b""
+        if apdu.ins == GET_RESPONSE:
+            return self._cut(Answer(data=rest), apdu)
+        if apdu.ins in OPENING:
+            return self._open(apdu)
+        self._session.interrupt()
+        if apdu.ins == SELECT:
+            return self._fit(self._select(apdu), apdu)
+        plain = self._session.unwrap(apdu)
+        if plain.ins in READING and plain.ne is None:
+            raise RefusedError(0x6700)
+        answer = self._serve(plain)
+        if apdu.ins == GET_DATA and not self._session.is_open:
+            return self._cut(answer, apdu)
+        return self._session.protect(self._fit(answer, plain))
+
+    def _check_class(self, apdu: Apdu) -> None:
         if apdu.cla & ~0x03 in (0x00, 0x04, 0x80, 0x84) and apdu.cla & 0x03:
             raise RefusedError(0x6881)
         if apdu.ins not in CLASSES:
             raise RefusedError(0x6D00 if apdu.cla in (0x00, 0x04, 0x80, 0x84) else 0x6E00)
         if apdu.cla & ~0x04 not in CLASSES[apdu.ins] or (apdu.ins == SELECT and apdu.secured):
             raise RefusedError(0x6E00)
-        if self._registry.isd_state == TERMINATED and apdu.ins != GET_DATA:
-            raise RefusedError(0x6985)
-        if apdu.ins == EXTERNAL_AUTHENTICATE:
-            return self._session.external_authenticate(apdu)
-        self._session.interrupt()
-        if apdu.ins == SELECT:
-            return self._fit(self._select(apdu), apdu)
+
+    def _open(self, apdu: Apdu) -> Answer:
+        """Take a step in opening a channel; EXTERNAL and MUTUAL AUTHENTICATE are one INS, and only the first is secured."""
+        session = self._session
+        if apdu.ins == EXTERNAL_AUTHENTICATE and (apdu.secured or not session.agrees):
+            return session.external_authenticate(apdu)
+        session.interrupt()
         if apdu.ins == INITIALIZE_UPDATE:
-            return self._fit(self._session.initialize_update(apdu), apdu)
-        plain = self._session.unwrap(apdu)
-        if plain.ins in READING and plain.ne is None:
-            raise RefusedError(0x6700)
-        return self._session.protect(self._fit(self._serve(plain), plain))
+            return self._fit(session.initialize_update(apdu), apdu)
+        if apdu.ins == PERFORM_SECURITY_OPERATION:
+            return session.perform(apdu)
+        return self._fit(session.agree(apdu, mutual=apdu.ins == EXTERNAL_AUTHENTICATE), apdu)
+
+    def _cut(self, answer: Answer, apdu: Apdu) -> Answer:
+        """Send what a short Le takes, and keep the rest for GET RESPONSE; with nothing kept that is 6985."""
+        if not answer.data and apdu.ins == GET_RESPONSE:
+            raise RefusedError(0x6985)
+        if apdu.ne is None or apdu.extended or len(answer.data) <= 0x100:
+            return self._fit(answer, apdu)
+        data, self._rest = answer.data[: apdu.ne], answer.data[apdu.ne :]
+        return Answer(data=data, sw=0x6100 | (len(self._rest) if len(self._rest) < 0x100 else 0))
 
     def _serve(self, plain: Apdu) -> Answer:
         if plain.ins in (BEGIN_R_MAC, END_R_MAC):

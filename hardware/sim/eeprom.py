@@ -7,6 +7,11 @@ Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 Changes: TypeAlias = dict[str, Json]
 
 
+def data_key(tag: int) -> str:
+    """Return the memory key of one of the ISD's own data objects."""
+    return f"isd/data/{tag:X}"
+
+
 def fold(values: dict[str, Json], changes: Mapping[str, Json]) -> None:
     """Apply *changes* to *values*; None removes a key."""
     for key, value in changes.items():

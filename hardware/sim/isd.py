@@ -7,7 +7,7 @@ from hardware.sim.apdu import Answer, Apdu, RefusedError
 from hardware.sim.application import Application
 from hardware.sim.blank import CPLC, Blank
 from hardware.sim.content import FOR_PERSO, Content
-from hardware.sim.eeprom import Eeprom
+from hardware.sim.eeprom import Eeprom, data_key
 from hardware.sim.personalization import Stream, Target
 from hardware.sim.reader import Reader
 from hardware.sim.registry import CARD_LOCKED, INITIALIZED, LOCKED, OP_READY, SECURED, TERMINATED, Registry, Status
@@ -25,11 +25,6 @@ LIFE_CYCLE: Final = {
 OWN_TAGS: Final = {0x42: range(1, 17), 0x45: range(1, 17), 0x9F66: range(8, 9), 0x9F67: range(8, 9)}
 CPLC_OVERLAYS: Final = {0x9F66: "preperso_id", 0x9F67: "perso_id"}
 GP_OID: Final = bytes.fromhex("2A864886FC6B")
-
-
-def data_key(tag: int) -> str:
-    """Return the memory key of one of the ISD's own data objects."""
-    return f"isd/data/{tag:X}"
 
 
 class SecurityDomain:
@@ -129,7 +124,10 @@ class SecurityDomain:
                 value = self._recognition()
             case 0x00E0:
                 kind, size = (0x88 if blank.scp == 3 else 0x80), len(blank.enc)
-                value = b"".join(tlv(0xC0, bytes((kid, blank.kvn, kind, size))) for kid in blank.key_identifiers)
+                own = b"".join(tlv(0xC0, bytes((kid, blank.kvn, kind, size))) for kid in blank.key_identifiers)
+                value = own + self._agreement_keys()
+            case 0xBF21:
+                value = self._certificates(apdu.data)
             case 0x00CF:
                 value = blank.kdd
             case 0x00C1 if blank.scp > 1:
@@ -139,6 +137,30 @@ class SecurityDomain:
             case _:
                 raise RefusedError(0x6A88)
         return Answer(data=tlv(tag, value))
+
+    def _certificates(self, reference: bytes) -> bytes:
+        """Return the certificate store of the key in A6{83{KID KVN}} (Amendment F 7.3); none is 6A88."""
+        reader, keys = Reader(reference), self._blank.ecka
+        tag, template = reader.tlv()
+        reader.end()
+        if tag != 0xA6:
+            raise RefusedError(0x6A80)
+        reader = Reader(template)
+        tag, key = reader.tlv()
+        reader.end()
+        if tag != 0x83 or len(key) != 2:
+            raise RefusedError(0x6A80)
+        if keys is None or key[0] not in keys.kids or key[1] != keys.kvn:
+            raise RefusedError(0x6A88)
+        return b"".join(keys.certificates)
+
+    def _agreement_keys(self) -> bytes:
+        """Return what the key information template says of SCP11's keys (GPCS 11.3.3.1): private keys, and the CA's."""
+        keys = self._blank.ecka
+        if keys is None:
+            return b""
+        own = b"".join(tlv(0xC0, bytes((kid, keys.kvn, 0xB1, keys.curve.size))) for kid in sorted(keys.kids))
+        return own + tlv(0xC0, bytes((keys.ca_kid, keys.ca_kvn, 0xB0, 1 + 2 * keys.ca.curve.size)))
 
     def _cplc(self) -> bytes:
         cplc = bytearray.fromhex(self._eeprom.text("identity") or "")
@@ -154,7 +176,10 @@ class SecurityDomain:
     def _recognition(self) -> bytes:
         """Return the Card Recognition Data (GPCS H.2)."""
         management = tlv(0x60, tlv(0x06, GP_OID + bytes.fromhex("02020301")))
-        channel = tlv(0x64, tlv(0x06, GP_OID + bytes((0x04, self._blank.scp, self._blank.i))))
+        scps = [(self._blank.scp, self._blank.i)]
+        if self._blank.ecka:
+            scps += [(0x11, option) for option in sorted(self._blank.ecka.options)]
+        channel = b"".join(tlv(0x64, tlv(0x06, GP_OID + bytes((0x04, *each)))) for each in scps)
         return tlv(0x73, tlv(0x06, GP_OID + b"\x01") + management + tlv(0x63, tlv(0x06, GP_OID + b"\x03")) + channel)
 
 

@@ -5,10 +5,11 @@ from functools import partial
 from hmac import compare_digest
 from typing import Final, NoReturn, Protocol, TypeAlias
 
-from hardware.sim import scp01, scp02, scp03
+from hardware.sim import scp01, scp02, scp03, scp11
 from hardware.sim.apdu import Answer, Apdu, RefusedError
 from hardware.sim.blank import Blank
-from hardware.sim.eeprom import Eeprom
+from hardware.sim.eeprom import Eeprom, data_key
+from hardware.tlv import lv
 
 Handshake: TypeAlias = scp01.Handshake | scp02.Handshake | scp03.Handshake
 SEQUENCE: Final = "scp/sequence"
@@ -43,10 +44,13 @@ class Session:
         self._is_implicit = blank.scp == 2 and not blank.i & scp02.IS_EXPLICIT
         self._handshake: Handshake | None = None
         self._channel: Channel | None = None
+        self._agreement = scp11.Agreement(blank.ecka, self._identifiers, entropy) if blank.ecka else None
 
     def end(self) -> None:
         """End the session, and whatever depends on it."""
         self._handshake = self._channel = None
+        if self._agreement:
+            self._agreement.reset()
         self._ended()
 
     def interrupt(self) -> None:
@@ -54,10 +58,49 @@ class Session:
         self._handshake = None
 
     def channel(self) -> Channel:
-        """Return the authenticated channel; refuses with 6982 where there is none."""
-        if self._channel is None:
+        """Return the authenticated channel; refuses with 6982 where there is none, or SCP11b's, whose host nobody knows."""
+        if self._channel is None or (isinstance(self._channel, scp11.Channel) and not self._channel.authenticated):
             raise RefusedError(0x6982)
         return self._channel
+
+    @property
+    def agrees(self) -> bool:
+        """Tell whether this chip has SCP11."""
+        return self._agreement is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether there is a session, of whatever kind."""
+        return self._channel is not None
+
+    def perform(self, apdu: Apdu) -> Answer:
+        """Take a block of an off-card entity's certificate; a former session is over (Amendment F 7.5)."""
+        if self._channel:
+            self.end()
+        return self._agreed(apdu).perform(apdu)
+
+    def agree(self, apdu: Apdu, *, mutual: bool) -> Answer:
+        """Open a channel by key agreement; a former session is over, even if this command is refused (Amendment F 7.6)."""
+        try:
+            if apdu.ne is None:
+                raise RefusedError(0x6700)
+            answer, channel = self._agreed(apdu).authenticate(apdu, mutual=mutual)
+        finally:
+            self.end()
+        self._channel = channel
+        return answer
+
+    def _agreed(self, apdu: Apdu) -> scp11.Agreement:
+        if self._agreement is None:
+            raise RefusedError(0x6D00)
+        if apdu.secured:
+            raise RefusedError(0x6E00)
+        return self._agreement
+
+    def _identifiers(self) -> bytes | None:
+        """Return SIN and SDIN behind their lengths, or None where one isn't there."""
+        found = [self._eeprom.text(data_key(tag)) for tag in (0x42, 0x45)]
+        return b"".join(lv(bytes.fromhex(each or "")) for each in found) if all(found) else None
 
     def initialize_update(self, apdu: Apdu) -> Answer:
         """Start a handshake; a former session is over, even if this command is refused (GPCS 11.5)."""
@@ -127,10 +170,13 @@ class Session:
             self.end()
             raise RefusedError(0x6982)
         try:
-            return self._channel.unwrap(apdu, level)
+            plain = self._channel.unwrap(apdu, level)
         except RefusedError:
             self.end()
             raise
+        if isinstance(self._channel, scp11.Channel):
+            self._channel.check(plain)
+        return plain
 
     def _first(self, apdu: Apdu) -> Apdu:
         """Open the channel with its first secured command, where initiation is implicit; a wrong C-MAC spends a try."""

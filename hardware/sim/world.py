@@ -35,7 +35,8 @@ class Defect:
         """Return *blank* as this plastic came out of the factory."""
         if self.wrong_keys:
             keys = {name: bytes(byte ^ 0xFF for byte in getattr(blank, name)) for name in ("enc", "mac", "dek")}
-            blank = replace(blank, enc=keys["enc"], mac=keys["mac"], dek=keys["dek"])
+            agreed = blank.ecka.spoiled() if blank.ecka else None
+            blank = replace(blank, enc=keys["enc"], mac=keys["mac"], dek=keys["dek"], ecka=agreed)
         memory = blank.memory if self.memory is None else self.memory
         return replace(
             blank,
