@@ -6,10 +6,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hardware.crypto import Curve
 from hardware.iso7816 import Command
 from hardware.scp.scp01 import Scp01
 from hardware.scp.scp02 import Scp02
 from hardware.scp.scp03 import Scp03
+from hardware.scp.scp11 import USAGE, Scp11
 
 SESSIONS = ("scp_pysim", "scp_openjavacard", "scp_globalplatform", "scp_yubikit")
 Vector: TypeAlias = dict[str, Any]
@@ -70,6 +72,23 @@ def matrix() -> Iterator[str]:
         cipher = f"AES-{bits}" if protocol == "SCP03" else "3DES"
         by_level = (f"{each[3]:02X} {', '.join(proofs[each]) or 'simulator only'}" for each in group)
         yield f"{protocol} i={i:02X} {cipher}: {'; '.join(by_level)}"
+    yield from _agreements()
+
+
+def _agreements() -> Iterator[str]:
+    """Yield SCP11's lines, one for each curve too."""
+    proofs: dict[tuple[int, str, int, int], list[str]] = {}
+    for vector in (each for name in ("scp11_openscp", "scp11_pkcs11rs") for each in vectors(name) if "kid" in each):
+        level = {usage: level for level, usage in USAGE.items()}[int(vector["key_usage"], 16)]
+        key = int(vector["i"], 16), vector["curve"], vector["key_size"], level
+        proofs.setdefault(key, []).append(vector["id"] + ("" if "steps" in vector else " (handshake)"))
+    for i, levels in sorted(Scp11.OPTIONS.items()):
+        for curve, size in ((curve, size) for curve in Curve for size in (16, 24, 32)):
+            proven = (
+                f"{level:02X} {', '.join(proofs.get((i, curve, size, level), ['simulator only']))}"
+                for level in sorted(levels)
+            )
+            yield f"SCP11 i={i:02X} {curve} AES-{8 * size}: {'; '.join(proven)}"
 
 
 def simulator_only() -> list[Combination]:
