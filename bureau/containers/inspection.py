@@ -147,8 +147,8 @@ class Inspector:
         if product.master is None:
             return
         info = self._key(UniqueID(product.master))
-        if info is None or info.purpose is not Purpose.MASTER:
-            self._say_once(card, place, job, "ValidCardProfileID", _unfit(product.master, Purpose.MASTER, info))
+        if info is None or info.purpose is not product.purpose:
+            self._say_once(card, place, job, "ValidCardProfileID", _unfit(product.master, product.purpose, info))
         else:
             self._keep_mode(info, card, "ValidCardProfileID", place, job)
 

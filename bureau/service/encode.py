@@ -14,7 +14,7 @@ from bureau.models import AttemptOutcome, BatchId, CardState, ReachedAid, Sealed
 from bureau.service.blame import blame
 from bureau.service.catalog import Shelf
 from bureau.service.plant import Plant
-from bureau.service.press import Press, Results, Work
+from bureau.service.press import SEED, Press, Results, Work
 from bureau.service.seal import unseal
 from bureau.service.tape import Tape
 from hardware.crypto import random_bytes
@@ -47,7 +47,10 @@ def prepare(plant: Plant, product: Product, record: SealedCard) -> Work:
     key = plant.keystore.unwrap(record.wrapped_data_key)
     order = orders.order(unseal(record.sealed, key, record.issuer, record.crn))
     catalog = Shelf.of(plant.ledger, record.profiles).catalog(order, product)
-    return Work(order=order, catalog=catalog, product=product, host_challenge=random_bytes(16))
+    challenge, seed = random_bytes(16), random_bytes(SEED)
+    return Work(
+        order=order, catalog=catalog, product=product, host_challenge=challenge, seed=seed, today=plant.clock().date()
+    )
 
 
 def encode(plant: Plant, machine: Encoder, claim: Claim, work: Work) -> Ended:

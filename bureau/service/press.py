@@ -5,6 +5,7 @@ The order of things is the point here: nothing that changes the card passes the 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Final
 
 from hardware.diversification import recipe
@@ -13,17 +14,19 @@ from hardware.gp import commands, identity, registry
 from hardware.gp.identity import Identity
 from hardware.gp.registry import Registry
 from hardware.iso7816 import AID, Command, Dialogue, Response, T, Transmit, run
-from hardware.keystores import CardKeys, Dek, Derivation, KeyId, KeyStore
+from hardware.keystores import Agreement, CardKeys, Dek, Derivation, KeyId, KeyStore
 from hardware.perso.order import Order
 from hardware.perso.plan import Catalog, Plan, blank, plan, security_level
 from hardware.perso.product import Product
 from hardware.perso.readback import check_provable, read_back
 from hardware.perso.steps import Origin
-from hardware.scp import Opening, SecureChannel, channel, secured
+from hardware.scp import OffCard, Opening, SecureChannel, channel, secured
 from hardware.scp.choice import choose
 
 SAMPLE: Final = "sample"
 """The phase in which all is read back; what it asks isn't part of making the card."""
+SEED: Final = 56
+"""Bytes that an ephemeral key on the longest curve comes from."""
 
 
 class StateError(ReadBackError):
@@ -61,12 +64,17 @@ class Results:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """Everything about one card that can be made ready before there is a blank."""
+    """Everything about one card that can be made ready before there is a blank.
+
+    seed: SEED drawn bytes, for an ephemeral key where keys are agreed on; certificates are judged by *today*.
+    """
 
     order: Order
     catalog: Catalog
     product: Product
     host_challenge: bytes
+    seed: bytes = field(default=b"", repr=False)
+    today: date = date.max
 
 
 class Press:
@@ -99,6 +107,7 @@ class Press:
             sd_aid=product.isd_aid,
             extended=product.extended,
             pad_empty=product.pad_empty,
+            off_card=self._off_card(),
         )
         try:
             self._channel: SecureChannel = run(self._opened(opening), self._transmit)
@@ -189,8 +198,16 @@ class Press:
     def _secured(self, dialogue: Dialogue[T]) -> Dialogue[T]:
         return secured(dialogue, self._channel)
 
-    def _session_keys(self, kdd: bytes, wanted: Mapping[str, Derivation]) -> dict[str, bytes]:
+    def _session_keys(self, kdd: bytes, wanted: Mapping[str, Derivation | Agreement]) -> dict[str, bytes]:
         return self._keystore.session_keys(self._card_keys(kdd), wanted)
+
+    def _off_card(self) -> OffCard | None:
+        product = self._work.product
+        if product.terms is None or product.master is None:
+            return None
+        seed = self._work.seed[: product.terms.curve.size + 8]
+        chain = self._keystore.certificates(product.master)
+        return OffCard(terms=product.terms, seed=seed, today=self._work.today, chain=chain)
 
     def _card_keys(self, kdd: bytes) -> CardKeys:
         return CardKeys(master=self._master(), recipe=recipe(self._work.product.recipe), kdd=kdd)

@@ -11,11 +11,14 @@ from importlib import resources
 from typing import Final, Protocol, TypeVar
 
 from hardware import diversification, scp
+from hardware.certificates import Authority
+from hardware.crypto import Curve, ec_check
 from hardware.errors import PlanError
 from hardware.iso7816 import AID
 from hardware.keystores import KeyId
 from hardware.perso.order import UniqueID
 from hardware.perso.product import Product
+from hardware.scp import Terms
 from hardware.scp.initiation import SHORT
 
 T = TypeVar("T")
@@ -77,6 +80,7 @@ def _product(name: str, table: dict[str, object]) -> Product:
         replace=card.take("replace", bool),
         unread=card.tags("unread"),
         profiles=tuple(UniqueID(profile.hex().upper()) for profile in card.hexadecimals("profiles")),
+        terms=_terms(channel) if channel and "agreement" in channel else None,
     )
     for keys in filter(None, (channel, card)):
         keys.end()
@@ -91,13 +95,44 @@ def _check(product: Product) -> None:
     _check_block(product)
 
 
+def _terms(channel: "_Keys") -> Terms:
+    """Read what both ends of a key agreement know before; the card's CA must be stated, or nothing could be trusted."""
+    keys = _Keys(channel.take("agreement", dict), "channel.agreement.")
+    ca = _Keys(keys.take("authority", dict), "channel.agreement.authority.")
+    authority = Authority(identifier=ca.hexadecimal("identifier"), curve=ca.curve("curve"), point=ca.hexadecimal("point"))
+    terms = Terms(
+        curve=keys.curve("curve"),
+        key_size=keys.number("key_size", 16, 32),
+        ca_kvn=keys.number("ca_kvn", 0, 0x7F),
+        ca_kid=keys.number("ca_kid", 0, 0x7F),
+        host_id=keys.hexadecimal("host_id") if "host_id" in keys else b"",
+        card_group=keys.hexadecimal("card_group") if "card_group" in keys else b"",
+        authorities=(authority,),
+    )
+    for each in (ca, keys):
+        each.end()
+    if terms.key_size not in (16, 24, 32):
+        raise ValueError(f"channel.agreement.key_size: must be 16, 24 or 32, not {terms.key_size}")
+    try:
+        ec_check(authority.curve, authority.point)
+    except ValueError as wrong:
+        raise ValueError(f"channel.agreement.authority.point: {wrong}") from wrong
+    return terms
+
+
 def _check_channel(product: Product) -> None:
     """Raise ValueError for an option that its channel hasn't, or a level that the option hasn't."""
+    kind = scp.channel(product.scp) if product.scp else None
+    agrees = kind is not None and kind.AGREES
+    if agrees is not (product.terms is not None):
+        raise ValueError(f"channel.agreement: {product.scp} {'needs this table' if agrees else 'has no such table'}")
+    if agrees and product.i is None:
+        raise ValueError(f"channel.i: {product.scp} needs it stated")
     if product.i is None:
         return
-    if product.scp is None:
+    if kind is None:
         raise ValueError("channel.i: means nothing without scp")
-    options = scp.channel(product.scp).OPTIONS
+    options = kind.OPTIONS
     if product.i not in options:
         raise ValueError(f"channel.i: {product.scp} has no option {product.i:02X}")
     if product.level not in options[product.i]:
@@ -155,6 +190,12 @@ class _Keys:
         except PlanError as unknown:
             raise ValueError(f"{self._prefix}{key}: {unknown}") from unknown
         return name
+
+    def curve(self, key: str) -> Curve:
+        name = self.text(key)
+        if name not in list(Curve):
+            raise ValueError(f"{self._prefix}{key}: no curve {name!r} is built in")
+        return Curve(name)
 
     def flag(self, key: str) -> bool:
         """Take true or false; false where nothing is said."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from hardware.iso7816 import AID
-from hardware.keystores import KeyId
+from hardware.keystores import KeyId, Purpose
 from hardware.perso.order import UniqueID
+from hardware.scp import Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,8 @@ class Product:
     the channel's MAC and padding; packing: several whole DGIs may share a STORE DATA; replace: something present may be
     deleted and made again; profiles: the card profiles it meets; extended: it takes commands of extended length, and block
     may need them; unread: DGIs and tags that its applications keep without giving them back; pad_empty: its SCP03 expects
-    padding where an encrypted command has no data; tries: wrong authentications that block it, if known.
+    padding where an encrypted command has no data; tries: wrong authentications that block it, if known; terms: of a channel
+    whose keys are agreed on, where *master* is the off-card entity's own key.
     """
 
     name: str
@@ -39,6 +41,12 @@ class Product:
     unread: frozenset[int] = frozenset()
     pad_empty: bool = False
     tries: int | None = None
+    terms: Terms | None = None
+
+    @property
+    def purpose(self) -> Purpose:
+        """What *master* is."""
+        return Purpose.AGREEMENT if self.terms else Purpose.MASTER
 
     def matches(self, atr: bytes) -> bool:
         """Return whether *atr* is one of this product's."""

@@ -20,27 +20,36 @@ DeriveKeys = Callable[[bytes, Mapping[str, Derivation | Agreement]], dict[str, b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OffCard:
-    """The off-card entity's part in a key agreement (SCP11), and by what it knows the card.
+class Terms:
+    """What both ends of a key agreement (SCP11) know of each other before.
 
-    curve: of all the keys; seed: curve.size + 8 drawn bytes, for its ephemeral key; key_size: bytes of a session key; chain:
-    its certificates, its own the last, which the card verifies under its CA key of KVN *ca_kvn* and KID *ca_kid*; host_id:
-    sent where option i asks for identifiers. The card is known by a certificate that leads to one of *authorities* on the
-    day *today*; or *card_key* is its static public key (with *card_group*, the subject of its certificate), and no
-    certificate is asked for.
+    curve: of all the keys; key_size: bytes of a session key. The card verifies the off-card entity's certificates under
+    its CA key of KVN *ca_kvn* and KID *ca_kid*; host_id: sent where option i asks for identifiers. The card is known by a
+    certificate that leads to one of *authorities*; or *card_key* is its static public key (with *card_group*, the subject
+    of its certificate), and no certificate is asked for.
     """
 
     curve: Curve
-    seed: bytes = field(repr=False)
     key_size: int
-    today: date
-    chain: tuple[bytes, ...] = ()
     ca_kvn: int = 0
     ca_kid: int = 0x10
     host_id: bytes = b""
     authorities: tuple[Authority, ...] = ()
     card_key: bytes = b""
     card_group: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffCard:
+    """The off-card entity's part in one key agreement under *terms*, on the day *today*.
+
+    seed: curve.size + 8 drawn bytes, for its ephemeral key; chain: its certificates, its own the last, none for SCP11b.
+    """
+
+    terms: Terms
+    today: date
+    seed: bytes = field(repr=False)
+    chain: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +85,8 @@ class SecureChannel(Protocol):
     """Every i that is built in."""
     WRAP: ClassVar[Wrap]
     """How a DGI is encrypted for this card."""
+    AGREES: ClassVar[bool]
+    """Whether its keys are agreed on, and an Opening states the off-card entity's part."""
 
     @classmethod
     def open(cls, opening: Opening, derive: DeriveKeys) -> "Dialogue[SecureChannel]":

@@ -29,6 +29,7 @@ class Scp01(DesSession):
 
     KEY: ClassVar[str] = "SCP01"
     WRAP: ClassVar[Wrap] = Wrap.DES3_ECB
+    AGREES: ClassVar[bool] = False
     OPTIONS: ClassVar[Options] = dict.fromkeys((0x05, 0x15), frozenset({0x00, 0x01, 0x03}))
 
     @classmethod

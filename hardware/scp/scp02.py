@@ -64,6 +64,7 @@ class Scp02(DesSession):
 
     KEY: ClassVar[str] = "SCP02"
     WRAP: ClassVar[Wrap] = Wrap.DES3_ECB
+    AGREES: ClassVar[bool] = False
     OPTIONS: ClassVar[Options] = {i: levels(i) for i in options()}
 
     sequence: bytes

@@ -43,6 +43,7 @@ class Scp03(AesSession):
 
     KEY: ClassVar[str] = "SCP03"
     WRAP: ClassVar[Wrap] = Wrap.AES_CBC
+    AGREES: ClassVar[bool] = False
     OPTIONS: ClassVar[Options] = {
         mode | challenge | answers: frozenset(levels)
         for mode in (0, S16)

@@ -33,6 +33,7 @@ class Scp11(AesSession):
 
     KEY: ClassVar[str] = "SCP11"
     WRAP: ClassVar[Wrap] = Wrap.AES_CBC
+    AGREES: ClassVar[bool] = True
     OPTIONS: ClassVar[Options] = {
         variant | identifiers: frozenset(USAGE if variant & SCRIPT else {0x11, 0x33})
         for variant in (0x00, MUTUAL, MUTUAL | SCRIPT)
@@ -51,9 +52,9 @@ class Scp11(AesSession):
         """
         i, off_card = _supported(opening)
         card_key, card_group = yield from _card_key(opening, i, off_card)
-        info = bytes((USAGE[opening.level], AES, off_card.key_size))
+        info = bytes((USAGE[opening.level], AES, off_card.terms.key_size))
         if i & IDENTIFIERS:
-            info += lv(off_card.host_id) + (yield from _identifiers(i, card_group))
+            info += lv(off_card.terms.host_id) + (yield from _identifiers(i, card_group))
         if i & MUTUAL:
             yield from _introduce(opening, off_card)
         request = _request(opening, i, off_card)
@@ -61,7 +62,8 @@ class Scp11(AesSession):
         point, receipt = _parsed(answer)
         secret, peer = _secrets(i, off_card, card_key, point)
         agreements = [
-            Agreement(shared=secret, peer=peer, info=info, size=off_card.key_size, number=number) for number in range(5)
+            Agreement(shared=secret, peer=peer, info=info, size=off_card.terms.key_size, number=number)
+            for number in range(5)
         ]
         keys = derive(b"", dict(zip(("receipt", "enc", "mac", "rmac"), agreements, strict=False)))
         if not compare_digest(receipt, cmac(keys["receipt"], request + tlv(0x5F49, point))):
@@ -100,13 +102,13 @@ def _supported(opening: Opening) -> tuple[int, OffCard]:
     i, off_card = opening.i, opening.off_card
     if i is None or off_card is None:
         raise PlanError("SCP11 needs its option i and the off-card entity's part stated: no card says them")
-    if off_card.key_size not in (16, 24, 32):
-        raise PlanError(f"an AES session key has 16, 24 or 32 bytes, not {off_card.key_size}")
-    if bool(off_card.host_id) != bool(i & IDENTIFIERS):
+    if off_card.terms.key_size not in (16, 24, 32):
+        raise PlanError(f"an AES session key has 16, 24 or 32 bytes, not {off_card.terms.key_size}")
+    if bool(off_card.terms.host_id) != bool(i & IDENTIFIERS):
         raise PlanError(f"SCP11 i={i:02X} {'needs' if i & IDENTIFIERS else 'takes no'} host identifier")
     if i & MUTUAL and not off_card.chain:
         raise PlanError(f"SCP11 i={i:02X} needs the certificates of the off-card entity")
-    if not off_card.authorities and not off_card.card_key:
+    if not off_card.terms.authorities and not off_card.terms.card_key:
         raise PlanError("SCP11 needs a CA's key or the card's own to know the card by")
     return i, off_card
 
@@ -126,8 +128,8 @@ def _card_key(opening: Opening, i: int, off_card: OffCard) -> Dialogue[tuple[byt
 
     Raises AuthenticationError where they lead to no trusted authority, or are for another curve.
     """
-    if off_card.card_key:
-        return off_card.card_key, off_card.card_group
+    if off_card.terms.card_key:
+        return off_card.terms.card_key, off_card.terms.card_group
     reference = tlv(0xA6, tlv(0x83, bytes((_kid(i), opening.kvn))))
     command = Command("GET DATA", 0x00, 0xCA, 0xBF, 0x21, reference, ne=256, secret=())
     try:
@@ -136,12 +138,12 @@ def _card_key(opening: Opening, i: int, off_card: OffCard) -> Dialogue[tuple[byt
     except ValueError as wrong:
         raise ProtocolError(f"GET DATA: no certificate store: {wrong}") from wrong
     try:
-        found = verified(chain, off_card.authorities, off_card.today)
+        found = verified(chain, off_card.terms.authorities, off_card.today)
     except AuthenticationError as wrong:
         raise AuthenticationError(f"the card's certificates: {wrong}; tried {_tried(opening, i)}") from wrong
-    if found.curve is not off_card.curve:
-        raise AuthenticationError(f"the card's key is on {found.curve}, the off-card entity's on {off_card.curve}")
-    return found.point, off_card.card_group or found.subject
+    if found.curve is not off_card.terms.curve:
+        raise AuthenticationError(f"the card's key is on {found.curve}, the off-card entity's on {off_card.terms.curve}")
+    return found.point, off_card.terms.card_group or found.subject
 
 
 def _identifiers(i: int, card_group: bytes) -> Dialogue[bytes]:
@@ -181,8 +183,8 @@ def _introduce(opening: Opening, off_card: OffCard) -> Dialogue[None]:
             "PERFORM SECURITY OPERATION",
             0x80,
             0x2A,
-            off_card.ca_kvn | 0x80 * (at + most < len(certificate)),
-            off_card.ca_kid | 0x80 * (number < last),
+            off_card.terms.ca_kvn | 0x80 * (at + most < len(certificate)),
+            off_card.terms.ca_kid | 0x80 * (number < last),
             certificate[at : at + most],
             ne=256,
             secret=(),
@@ -193,22 +195,22 @@ def _introduce(opening: Opening, off_card: OffCard) -> Dialogue[None]:
     try:
         yield commands
     except CardError as refusal:
-        tried = f"its CA key {off_card.ca_kid:02X} of key set {off_card.ca_kvn:02X}"
+        tried = f"its CA key {off_card.terms.ca_kid:02X} of key set {off_card.terms.ca_kvn:02X}"
         raise AuthenticationError(f"the card refused the host's certificates under {tried}: {refusal}") from refusal
 
 
 def _request(opening: Opening, i: int, off_card: OffCard) -> bytes:
     """Return the control reference template and the ephemeral public key (Amendment F 7.6.2.3)."""
-    host_id = tlv(0x84, off_card.host_id) if i & IDENTIFIERS else b""
+    host_id = tlv(0x84, off_card.terms.host_id) if i & IDENTIFIERS else b""
     template = (
         tlv(0x90, bytes((0x11, i)))
         + tlv(0x95, bytes((USAGE[opening.level],)))
         + tlv(0x80, bytes((AES,)))
-        + tlv(0x81, bytes((off_card.key_size,)))
+        + tlv(0x81, bytes((off_card.terms.key_size,)))
         + host_id
     )
-    private = ec_private(off_card.curve, off_card.seed)
-    return tlv(0xA6, template) + tlv(0x5F49, ec_public(off_card.curve, private))
+    private = ec_private(off_card.terms.curve, off_card.seed)
+    return tlv(0xA6, template) + tlv(0x5F49, ec_public(off_card.terms.curve, private))
 
 
 def _authenticate(opening: Opening, i: int, request: bytes) -> Dialogue[bytes]:
@@ -236,7 +238,7 @@ def _secrets(i: int, off_card: OffCard, card_key: bytes, point: bytes) -> tuple[
 
     a: ShSee, then ShSss; b: ShSee ShSes, and no static key; c: ShSes, then ShSss, and the card sends its static key again.
     """
-    curve, private = off_card.curve, ec_private(off_card.curve, off_card.seed)
+    curve, private = off_card.terms.curve, ec_private(off_card.terms.curve, off_card.seed)
     if i & SCRIPT and point != card_key:
         raise AuthenticationError("the card answers with another static key than its certificate's")
     try:

@@ -9,7 +9,7 @@ from hardware.certificates import Authority
 from hardware.crypto import Curve, ecdh, x963_kdf
 from hardware.iso7816 import AID, Command, Response
 from hardware.keystores import Agreement, Derivation
-from hardware.scp import DeriveKeys, OffCard, Opening
+from hardware.scp import DeriveKeys, OffCard, Opening, Terms
 from hardware.sim import scp11
 from hardware.sim.blank import Blank, shipped
 from hardware.sim.card import Card
@@ -76,24 +76,32 @@ class Station:
 
 
 def off_card(curve: Curve = Curve.P256, form: str = "GlobalPlatform", *, size: int = 16, **changes: Any) -> OffCard:
-    """Return the off-card entity's part against such a card."""
+    """Return the off-card entity's part against such a card; *changes* to it, or to the terms."""
     part = OffCard(
-        curve=curve,
+        terms=Terms(
+            curve=curve,
+            key_size=size,
+            ca_kvn=CA_KVN,
+            ca_kid=CA_KID,
+            authorities=(Authority(identifier=CARD_CA.identifier, curve=CARD_CA.curve, point=CARD_CA.point),),
+        ),
         seed=bytes(range(1, curve.size + 9)),
-        key_size=size,
         today=TODAY,
         chain=chain("host", curve, form, HOST_CA),
-        ca_kvn=CA_KVN,
-        ca_kid=CA_KID,
-        authorities=(Authority(identifier=CARD_CA.identifier, curve=CARD_CA.curve, point=CARD_CA.point),),
     )
-    return replace(part, **changes)
+    return changed(part, **changes)
+
+
+def changed(part: OffCard, **changes: Any) -> OffCard:
+    """Return *part* with *changes* to it, or to its terms."""
+    own = {name: changes.pop(name) for name in ("seed", "today", "chain") if name in changes}
+    return replace(part, terms=replace(part.terms, **changes), **own)
 
 
 def opening(variant: str, part: OffCard, level: int = 0x33, **changes: Any) -> Opening:
     """Return how to open a channel of *variant*; identifiers are asked for where *part* has a host identifier."""
     how = Opening(
-        i=OPTIONS[variant] | (IDENTIFIERS if part.host_id else 0),
+        i=OPTIONS[variant] | (IDENTIFIERS if part.terms.host_id else 0),
         level=level,
         kvn=KVN,
         host_challenge=bytes(16),

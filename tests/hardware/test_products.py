@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from hardware.cards import products
+from hardware.certificates import Authority
+from hardware.crypto import Curve
+from hardware.keystores import Purpose
+from hardware.scp import Terms
 from hardware.sim.blank import shipped as blank
+from tests.hardware.issuing import Key
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -213,3 +218,61 @@ def test_wrong_value_is_named(tmp_path: Path, old: str, new: str, message: str) 
     """File and key stand in the message."""
     with pytest.raises(ValueError, match=f"new-card.toml: .*{message}|{message}"):
         products.load(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
+AGREEMENT = f"""
+[channel.agreement]
+curve = "P-384"
+key_size = 32
+ca_kvn = 0x04
+ca_kid = 0x10
+host_id = "C0FFEE"
+[channel.agreement.authority]
+identifier = "0102"
+curve = "P-256"
+point = "{Key("ca").point.hex()}"
+"""
+
+
+def agreeing(table: str = AGREEMENT) -> str:
+    return GOOD.replace("SCP02", "SCP11").replace("i = 0x55", "i = 0x05").replace("level = 3", "level = 0x33") + table
+
+
+def test_a_product_states_the_terms_of_an_agreement(tmp_path: Path) -> None:
+    """Curve, key size, the card's CA, ours, and who we are; its master is the off-card entity's key."""
+    path = tmp_path / "agreeing.toml"
+    path.write_text(agreeing(), encoding="utf-8")
+    product = products.load(path)
+    authority = Authority(identifier=b"\1\2", curve=Curve.P256, point=Key("ca").point)
+    assert product.terms == Terms(
+        curve=Curve.P384, key_size=32, ca_kvn=4, ca_kid=0x10, host_id=b"\xc0\xff\xee", authorities=(authority,)
+    )
+    assert product.purpose is Purpose.AGREEMENT
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("P-384", "P-521", r"channel.agreement.curve: no curve 'P-521' is built in"),
+        ("key_size = 32", "key_size = 17", r"channel.agreement.key_size: must be 16, 24 or 32"),
+        ('point = "04', 'point = "02', r"channel.agreement.authority.point"),
+        ('identifier = "0102"', "", r"channel.agreement.authority.identifier: is missing"),
+        ("ca_kvn = 0x04", "", r"channel.agreement.ca_kvn: is missing"),
+        ('host_id = "C0FFEE"', 'hostid = "C0FFEE"', r"channel.agreement.hostid: no product has such a key"),
+        (AGREEMENT, "", r"channel.agreement: SCP11 needs this table"),
+    ],
+)
+def test_wrong_terms_are_named(tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    """With the key at fault."""
+    path = tmp_path / "agreeing.toml"
+    path.write_text(agreeing().replace(right, wrong), encoding="utf-8")
+    with pytest.raises(ValueError, match=said):
+        products.load(path)
+
+
+def test_only_an_agreement_has_terms(tmp_path: Path) -> None:
+    """A channel of shared keys has no such table."""
+    path = tmp_path / "shared.toml"
+    path.write_text(GOOD + AGREEMENT, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"channel.agreement: SCP02 has no such table"):
+        products.load(path)

@@ -13,9 +13,10 @@ from hardware.crypto import Curve, ecdh, x963_kdf
 from hardware.errors import AuthenticationError, PlanError, ProtocolError
 from hardware.iso7816 import AID, Command, Dialogue, Response, run
 from hardware.keystores import Agreement, Derivation
-from hardware.scp import DeriveKeys, OffCard, Opening, secured
+from hardware.scp import DeriveKeys, OffCard, Opening, Terms, secured
 from hardware.scp.scp11 import Scp11
 from hardware.tlv import tlv
+from tests.hardware.agreeing import changed
 from tests.hardware.replay import Replay, replay
 from tests.hardware.vectors import Vector, command, vectors
 
@@ -36,19 +37,19 @@ def seed(private: str) -> bytes:
 def off_card(v: Vector, **changes: Any) -> OffCard:
     """Return the off-card entity's part; the card is known by its certificate if that is valid, else by its key."""
     curve = Curve(v["curve"])
-    part = OffCard(curve=curve, seed=seed(v["esk_oce"]), key_size=v["key_size"], today=DAY)
+    part = OffCard(terms=Terms(curve=curve, key_size=v["key_size"]), seed=seed(v["esk_oce"]), today=DAY)
     if "cert_oce" in v:
-        part = replace(part, chain=(bytes.fromhex(v["cert_oce"]),), ca_kvn=int(v["ca_kloc"]["kvn"], 16))
+        part = changed(part, chain=(bytes.fromhex(v["cert_oce"]),), ca_kvn=int(v["ca_kloc"]["kvn"], 16))
     elif v["i"] != "00":
-        part = replace(part, chain=(b"\x30\x01\x00",))
+        part = changed(part, chain=(b"\x30\x01\x00",))
     if "cert_sd" in v and v["cert_sd"].startswith("30"):
         ca = v["ca_klcc"]
         trusted = Authority(identifier=b"", curve=Curve(ca["curve"]), point=bytes.fromhex(ca["point"]))
-        part = replace(part, authorities=(trusted,))
+        part = changed(part, authorities=(trusted,))
     else:
         key = bytes.fromhex(v["pk_sd"]) if "pk_sd" in v else parse(bytes.fromhex(v["cert_sd"])).point
-        part = replace(part, card_key=key)
-    return replace(part, **changes)
+        part = changed(part, card_key=key)
+    return changed(part, **changes)
 
 
 def opening(v: Vector, **changes: Any) -> Opening:

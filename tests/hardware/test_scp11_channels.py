@@ -1,6 +1,5 @@
 """SCP11, the engine's end against the simulated card's: every variant, curve, key size, level and form of certificates."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -25,6 +24,7 @@ from tests.hardware.agreeing import (
     Station,
     agreed,
     card_keys,
+    changed,
     derive,
     off_card,
     opening,
@@ -99,7 +99,7 @@ def test_identifiers_are_part_of_the_keys() -> None:
         with pytest.raises(AuthenticationError, match="receipt does not verify"):
             run(Scp11.open(opening(variant, part), derive(Curve.P256)), spoiled)
     with pytest.raises(AuthenticationError, match="receipt does not verify"):
-        run(Scp11.open(opening("c", replace(part, card_group=b"other")), derive(Curve.P256)), Station(card_keys()))
+        run(Scp11.open(opening("c", changed(part, card_group=b"other")), derive(Curve.P256)), Station(card_keys()))
     with pytest.raises(CardError, match="GET DATA: 6A88"):
         run(Scp11.open(opening("a", part), derive(Curve.P256)), Station(card_keys(), identifiers=False))
     assert SDIN not in SIN

@@ -273,7 +273,8 @@ def test_the_options_and_levels_are_those_of_the_specifications() -> None:
 def test_every_combination_has_its_line() -> None:
     """With the ids of what proves it, or that only the simulated card does."""
     lines = {line.partition(":")[0]: line for line in matrix()}
-    assert len(lines) == 2 + 24 + 12 * 3
+    assert len(lines) == 2 + 24 + 12 * 3 + 6 * 3 * 3
+    assert lines["SCP11 i=01 P-384 AES-128"].endswith(": 11 simulator only; 33 openscp-scp11a-P384-AES128")
     assert lines["SCP02 i=55 3DES"].endswith(": 00 simulator only; 01 simulator only; 03 simulator only")
     assert "03 gp-scp01-05-03" in lines["SCP01 i=05 3DES"]
     assert "yubikit-scp03-extended-01 (no handshake)" in lines["SCP03 i=70 AES-128"]
