@@ -95,6 +95,8 @@ ANSWERS: Final[Mapping[tuple[bool, int], Callable[[Command, Cells], Iterator[Det
     (False, 0xCA): _objects,
     (False, 0xCB): _objects,
     (True, 0x50): _initialized,
+    (True, 0x82): _tree,
+    (True, 0x88): _tree,
     (True, 0xCA): _objects,
     (True, 0xCB): _objects,
     (True, 0xE4): _receipt,

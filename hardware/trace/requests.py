@@ -40,7 +40,8 @@ class Request(NamedTuple):
 
 def details(command: Command, earlier: Begun = NOTHING) -> Iterator[Detail]:
     """Yield what *command* asks for; *earlier*: what the STORE DATA before it have begun."""
-    request = REQUESTS.get((bool(command.cla & 0x80), command.ins), OTHER)
+    is_mutual = (command.cla, command.ins) == (0x80, 0x82)
+    request = MUTUAL if is_mutual else REQUESTS.get((bool(command.cla & 0x80), command.ins), OTHER)
     if words := request.header(command):
         yield Detail("", words)
     if storing.is_store_data(command):
@@ -188,6 +189,16 @@ def _key_data(_command: Command, shown: Cells) -> Iterator[Detail]:
     yield Detail("keys", f"{counted(reader.left)} (masked)")
 
 
+def _static_key(command: Command) -> str:
+    return f"key {command.p2:02X} of key set {command.p1:02X}"
+
+
+def _ca_key(command: Command) -> str:
+    block = ", more blocks of it follow" if command.p1 & MORE_OR_LAST else ""
+    certificate = ", another certificate follows" if command.p2 & MORE_OR_LAST else ""
+    return f"certificate under key {command.p2 & 0x7F:02X} of key set {command.p1 & 0x7F:02X}{block}{certificate}"
+
+
 def _new_state(command: Command) -> str:
     of = STATUS_OF.get(command.p1, f"P1 {command.p1:02X}")
     return f"{of} to {command.p2:02X} {meanings.state(command.p2, states(command))}"
@@ -209,8 +220,10 @@ REQUESTS: Final[Mapping[tuple[bool, int], Request]] = {
     (False, 0xCA): Request(_tag, _plain),
     (False, 0xCB): Request(_tag, _tree),
     (True, 0x50): Request(_key_set, _challenge),
+    (True, 0x2A): Request(_ca_key, _plain),
     (True, 0x7A): Request(_level, _plain),
     (True, 0x82): Request(_level, _proof),
+    (True, 0x88): Request(_static_key, _tree),
     (True, 0xCA): Request(_tag, _plain),
     (True, 0xCB): Request(_tag, _tree),
     (True, 0xD8): Request(_keys, _key_data),
@@ -222,5 +235,7 @@ REQUESTS: Final[Mapping[tuple[bool, int], Request]] = {
     (True, 0xF2): Request(_scope, _criteria),
 }
 """By whether CLA is proprietary, and INS."""
+MUTUAL: Final = Request(_static_key, _tree)
+"""SCP11's MUTUAL AUTHENTICATE, which has the INS of EXTERNAL AUTHENTICATE; only that one is secured."""
 OTHER: Final = Request(lambda _command: "", _plain)
 """A command that its name alone must say."""

@@ -9,10 +9,12 @@ from typing import Final
 TAGS: Final[Mapping[int, str]] = {
     0x06: "object identifier", 0x2F00: "applications", 0x42: "issuer identification", 0x45: "card image number",
     0x4F: "AID", 0x50: "label", 0x5C: "tags asked for", 0x5F20: "application provider", 0x61: "application",
-    0x66: "card data", 0x67: "card capabilities", 0x6F: "file control information", 0x70: "record",
-    0x73: "security domain data", 0x84: "AID", 0x87: "priority", 0x93: "token identifier", 0x9F65: "longest command data",
+    0x5F49: "public key", 0x66: "card data", 0x67: "card capabilities", 0x6F: "file control information", 0x70: "record",
+    0x73: "security domain data", 0x7F21: "certificate", 0x84: "AID", 0x86: "receipt",
+    0x87: "priority", 0x93: "token identifier", 0x9F65: "longest command data",
     0x9F6E: "production life cycle", 0x9F70: "life cycle state", 0x9F7F: "card production data (CPLC)",
-    0xA5: "proprietary data", 0xB6: "control references for signature", 0xC0: "key", 0xC1: "sequence counter",
+    0xA5: "proprietary data", 0xA6: "control references for key agreement", 0xBF21: "certificates",
+    0xB6: "control references for signature", 0xC0: "key", 0xC1: "sequence counter",
     0xC2: "confirmation counter", 0xC3: "signature", 0xC4: "load file data block", 0xC5: "privileges",
     0xC9: "application parameters", 0xCA: "parameters of TS 102 226", 0xCC: "security domain", 0xCE: "load file version",
     0xCF: "diversification data", 0xD0: "key identifier", 0xD2: "key version number", 0xD3: "initial chaining value",
@@ -24,6 +26,9 @@ UNDER: Final[Mapping[int, Mapping[int, str]]] = {
     0x73: {
         0x60: "card management", 0x63: "card identification", 0x64: "secure channel", 0x65: "card configuration",
         0x66: "card and chip", 0x67: "issuer's trust point", 0x68: "issuer's certificate",
+    },
+    0xA6: {
+        0x80: "key type", 0x81: "key length", 0x83: "key", 0x84: "host", 0x90: "protocol and option", 0x95: "key usage",
     },
     0xE3: {0x84: "module", 0xC4: "load file", 0xCF: "implicit selection"},
     0xEF: {
