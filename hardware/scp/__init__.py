@@ -53,6 +53,14 @@ class OffCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What one card will say when a script prepared for it begins: its diversification data and its sequence counter."""
+
+    kdd: bytes = b""
+    sequence: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """How to open a channel: key set *kvn* (0: the card's default), *level* (P1 of EXTERNAL AUTHENTICATE), option *i*.
 
@@ -94,6 +102,10 @@ class SecureChannel(Protocol):
 
         Raises PlanError for an option or level that isn't built in, ProtocolError for an answer out of specification.
         """
+
+    @classmethod
+    def foresee(cls, opening: Opening, derive: DeriveKeys, card: Foreseen) -> bytes:
+        """Return the one answer with data that *open* will get from *card*; raises PlanError where the card has a choice."""
 
     @classmethod
     def room(cls, i: int | None, *, extended: bool) -> int:

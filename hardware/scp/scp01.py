@@ -8,7 +8,7 @@ from hardware.crypto import DES_BLOCK, des3_cbc_encrypt, des3_cbc_mac, des3_ecb_
 from hardware.errors import PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Base, Derivation, Method, Wrap
-from hardware.scp import DeriveKeys, Opening, Options
+from hardware.scp import DeriveKeys, Foreseen, Opening, Options
 from hardware.scp.des import DesSession
 from hardware.scp.initiation import external_authenticate, initialize_update, refuse_unsupported, wrong_cryptogram
 
@@ -51,6 +51,11 @@ class Scp01(DesSession):
         command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof, secret=())
         yield from external_authenticate(channel.protect(command))
         return channel
+
+    @classmethod
+    def foresee(cls, opening: Opening, derive: DeriveKeys, card: Foreseen) -> bytes:  # noqa: ARG003 - the port
+        """Raise PlanError: the card challenge is always drawn."""
+        raise PlanError("SCP01 can't be foreseen: its card challenge is drawn")
 
     def dek(self) -> Derivation:
         """Return that the DEK is the static one."""

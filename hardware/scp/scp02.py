@@ -11,7 +11,7 @@ from hardware.crypto import DES_BLOCK, des3_cbc_encrypt, des3_cbc_mac, des_ecb_e
 from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
 from hardware.iso7816 import AID, Command, Dialogue, Response
 from hardware.keystores import Base, Derivation, Method, Wrap
-from hardware.scp import DeriveKeys, Opening, Options
+from hardware.scp import DeriveKeys, Foreseen, Opening, Options
 from hardware.scp.des import DesSession
 from hardware.scp.initiation import (
     C_DECRYPTION,
@@ -109,6 +109,18 @@ class Scp02(DesSession):
         yield from external_authenticate(channel.protect(command))
         channel._answers = channel._last
         return channel
+
+    @classmethod
+    def foresee(cls, opening: Opening, derive: DeriveKeys, card: Foreseen) -> bytes:
+        """Return the answer to INITIALIZE UPDATE; raises PlanError where the challenge is drawn or initiation implicit."""
+        i = opening.i
+        if i is None or not i & EXPLICIT or not i & PSEUDO_RANDOM:
+            raise PlanError("SCP02 can be foreseen with explicit initiation and a computed card challenge only")
+        keys = derive(card.kdd, cls._wanted(i, card.sequence))
+        channel = cls(level=opening.level, i=i, kdd=card.kdd, sequence=card.sequence, **keys)
+        challenge = channel._over(opening.sd_aid)[:6]
+        cryptogram = channel._cryptogram(opening.challenge(8) + card.sequence + challenge)
+        return card.kdd + bytes((opening.kvn, 0x02)) + card.sequence + challenge + cryptogram
 
     @classmethod
     def _wanted(cls, i: int, sequence: bytes) -> dict[str, Derivation]:

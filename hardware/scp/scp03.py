@@ -5,10 +5,10 @@ from hmac import compare_digest
 from typing import ClassVar, Final
 
 from hardware.crypto import kbkdf_cmac
-from hardware.errors import ProtocolError
+from hardware.errors import PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Base, Derivation, Method, Wrap
-from hardware.scp import DeriveKeys, Opening, Options
+from hardware.scp import DeriveKeys, Foreseen, Opening, Options
 from hardware.scp.initiation import R_MAC, external_authenticate, initialize_update, refuse_unsupported, wrong_cryptogram
 from hardware.scp.messaging import S16, AesSession, mac_size
 
@@ -80,6 +80,21 @@ class Scp03(AesSession):
         command = Command("EXTERNAL AUTHENTICATE", 0x80, 0x82, opening.level, 0, proof, secret=())
         yield from external_authenticate(channel.authenticate(command, proof))
         return channel
+
+    @classmethod
+    def foresee(cls, opening: Opening, derive: DeriveKeys, card: Foreseen) -> bytes:
+        """Return the answer to INITIALIZE UPDATE; raises PlanError where the card challenge is drawn."""
+        i = opening.i
+        if i is None or not i & PSEUDO_RANDOM:
+            raise PlanError("SCP03 can be foreseen with a computed card challenge only")
+        size = mac_size(i)
+        computed = derivation(Base.ENC, CARD_CHALLENGE, card.sequence + opening.sd_aid, 8 * size)
+        challenge = derive(card.kdd, {"challenge": computed})["challenge"]
+        context = opening.challenge(size) + challenge
+        keys = derive(card.kdd, _wanted(opening, context, b"", size))
+        channel = cls(level=opening.level, kdd=card.kdd, size=size, enc=keys["enc"], mac=keys["mac"])
+        cryptogram = channel._cryptogram(CARD_CRYPTOGRAM, context)
+        return card.kdd + bytes((opening.kvn, 0x03, i)) + challenge + cryptogram + card.sequence
 
     def dek(self) -> Derivation:
         """Return that the DEK is the static one."""

@@ -9,7 +9,7 @@ from hardware.crypto import AES_BLOCK, cmac, ec_private, ec_public, ecdh
 from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
 from hardware.keystores import Agreement, Wrap
-from hardware.scp import DeriveKeys, OffCard, Opening, Options
+from hardware.scp import DeriveKeys, Foreseen, OffCard, Opening, Options
 from hardware.scp.initiation import EXTENDED, SHORT, longest, refuse_unsupported
 from hardware.scp.messaging import AesSession
 from hardware.tlv import find, lv, tlv
@@ -52,19 +52,13 @@ class Scp11(AesSession):
         """
         i, off_card = _supported(opening)
         card_key, card_group = yield from _card_key(opening, i, off_card)
-        info = bytes((USAGE[opening.level], AES, off_card.terms.key_size))
-        if i & IDENTIFIERS:
-            info += lv(off_card.terms.host_id) + (yield from _identifiers(i, card_group))
+        identifiers = (yield from _identifiers(i, card_group)) if i & IDENTIFIERS else b""
         if i & MUTUAL:
             yield from _introduce(opening, off_card)
         request = _request(opening, i, off_card)
         answer = yield from _authenticate(opening, i, request)
         point, receipt = _parsed(answer)
-        secret, peer = _secrets(i, off_card, card_key, point)
-        agreements = [
-            Agreement(shared=secret, peer=peer, info=info, size=off_card.terms.key_size, number=number)
-            for number in range(5)
-        ]
+        agreements = _agreements(opening, i, off_card, card_key, point, identifiers)
         keys = derive(b"", dict(zip(("receipt", "enc", "mac", "rmac"), agreements, strict=False)))
         if not compare_digest(receipt, cmac(keys["receipt"], request + tlv(0x5F49, point))):
             raise AuthenticationError(f"the card's receipt does not verify: {_tried(opening, i)}")
@@ -79,6 +73,22 @@ class Scp11(AesSession):
             rmac=keys["rmac"],
             session_dek=agreements[4],
         )
+
+    @classmethod
+    def foresee(cls, opening: Opening, derive: DeriveKeys, card: Foreseen) -> bytes:  # noqa: ARG003 - the port
+        """Return the answer to MUTUAL AUTHENTICATE, the same on every card of a group; raises PlanError but for SCP11c.
+
+        The static key of the group must be known, and its identifier where it is asked for.
+        """
+        i, off_card = _supported(opening)
+        terms = off_card.terms
+        if not i & SCRIPT or not terms.card_key or (i & IDENTIFIERS and not terms.card_group):
+            raise PlanError("SCP11 can be foreseen as SCP11c only, for a group of cards whose key is known")
+        identifiers = lv(terms.card_group) if i & IDENTIFIERS else b""
+        receipt_key = _agreements(opening, i, off_card, terms.card_key, terms.card_key, identifiers)[0]
+        own = tlv(0x5F49, terms.card_key)
+        receipt = cmac(derive(b"", {"receipt": receipt_key})["receipt"], _request(opening, i, off_card) + own)
+        return own + tlv(0x86, receipt)
 
     @classmethod
     def room(cls, i: int | None, *, extended: bool) -> int:  # noqa: ARG003 - the port
@@ -231,6 +241,17 @@ def _parsed(answer: bytes) -> tuple[bytes, bytes]:
     if [tag for tag, _ in found] != [0x5F49, 0x86] or len(found[1][1]) != RECEIPT:
         raise ProtocolError("the card's part of the key agreement isn't a public key and a receipt")
     return found[0][1], found[1][1]
+
+
+def _agreements(
+    opening: Opening, i: int, off_card: OffCard, card_key: bytes, point: bytes, identifiers: bytes
+) -> list[Agreement]:
+    """Return receipt key, S-ENC, S-MAC, S-RMAC and S-DEK (Amendment F 3.1.2)."""
+    secret, peer = _secrets(i, off_card, card_key, point)
+    size = off_card.terms.key_size
+    info = bytes((USAGE[opening.level], AES, size))
+    info += lv(off_card.terms.host_id) + identifiers if i & IDENTIFIERS else b""
+    return [Agreement(shared=secret, peer=peer, info=info, size=size, number=number) for number in range(5)]
 
 
 def _secrets(i: int, off_card: OffCard, card_key: bytes, point: bytes) -> tuple[bytes, bytes | None]:
