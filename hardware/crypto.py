@@ -294,7 +294,8 @@ def x509_verify(der: bytes, curve: Curve, point: bytes) -> bool:
     found = x509.load_der_x509_certificate(der)
     try:
         digest = found.signature_hash_algorithm
-        if not isinstance(digest, SHA256 | SHA384 | SHA512):
+        # A signature is whole bytes, but the library lets its BIT STRING say otherwise
+        if not isinstance(digest, SHA256 | SHA384 | SHA512) or not der.endswith(b"\0" + found.signature):
             return False
         _public(curve, point).verify(found.signature, found.tbs_certificate_bytes, ec.ECDSA(digest))
     except (InvalidSignature, UnsupportedAlgorithm):
