@@ -80,7 +80,7 @@ def keys_command(ctx: click.Context, json_: bool) -> None:
                 "id": key.id,
                 "name": key.name,
                 "purpose": key.purpose,
-                "algorithm": f"{key.algorithm}-{key.size}",
+                "algorithm": key.kind,
                 "mode": key.mode,
                 "kcv": key.kcv,
             }
@@ -147,7 +147,7 @@ def import_test() -> None:
 
 
 def _tell(info: KeyInfo) -> None:
-    say(f"{info.purpose} key {info.name} {info.id} ({info.algorithm}-{info.size}, {info.mode}): KCV {info.kcv}")
+    say(f"{info.purpose} key {info.name} {info.id} ({info.kind}, {info.mode}): KCV {info.kcv}")
 
 
 @click.group("audit", invoke_without_command=True)

@@ -151,6 +151,11 @@ class KeyInfo:
     mode: Mode
     kcv: str
 
+    @property
+    def kind(self) -> str:
+        """Cipher and size, as in AES-128; a curve's name has its own."""
+        return str(self.algorithm) if self.algorithm.curve else f"{self.algorithm}-{self.size}"
+
 
 @dataclass(frozen=True, slots=True)
 class DataKey:

@@ -6,13 +6,17 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from bureau import audit
 from bureau.cli import COMMANDS
+from hardware.certificates import parse
 from tests.cli.conftest import DEMO, Bureau
+from tests.hardware.vectors import vectors
+from tests.typed import Said
 
 PAYMENT, SINGLE, EXPORT, NATIVE = (
     str(DEMO / name)
@@ -184,6 +188,28 @@ def test_a_key_comes_in_through_a_file_descriptor_and_only_its_check_value_goes_
     said = founded("keys", "import", "2b0601040181fd59637f", *options)
     assert said.out == "master key K 2B0601040181FD59637F (AES-128, TEST): KCV 504A77\n"
     assert "404142" not in founded("keys").out
+
+
+def test_a_private_key_comes_with_its_certificates(founded: Bureau, tmp_path: Path) -> None:
+    """Published ones of OpenSCP; without them, or with another key's, it isn't registered."""
+    v = vectors("scp11_openscp", id="openscp-scp11a-P384-AES128")[0]
+    own, other = tmp_path / "own.der", tmp_path / "other.der"
+    own.write_bytes(bytes.fromhex(v["cert_oce"]))
+    other.write_bytes(bytes.fromhex(v["cert_sd"]))
+
+    def imported(*certificates: str) -> Said:
+        read, write = os.pipe()
+        os.write(write, v["sk_oce"].encode())
+        os.close(write)
+        options = ("--name", "H", "--purpose", "agreement", "--algorithm", "P-384", "--mode", "TEST", "--fd", str(read))
+        return founded("keys", "import", "2B0601040181FD59637E", *options, *certificates)
+
+    assert "needs its chain of certificates" in imported().err
+    assert "the last certificate is for another key" in imported("--certificate", str(other)).err
+    kcv = sha256(parse(own.read_bytes()).point).hexdigest()[:6].upper()
+    said = imported("--certificate", str(own))
+    assert said.out == f"agreement key H 2B0601040181FD59637E (P-384, TEST): KCV {kcv}\n"
+    assert v["sk_oce"] not in founded("keys").out
 
 
 @pytest.mark.parametrize("typed", ["", "zz", "4041", "404142434445464748494A4B4C4D4E", "\xb8\xff\xfe"])
