@@ -50,7 +50,7 @@ class Scp11(AesSession):
 
         No command is sent for a card that nothing is known of to trust it by: PlanError.
         """
-        i, off_card = _supported(opening)
+        opening, i, off_card = _supported(opening)
         card_key, card_group = yield from _card_key(opening, i, off_card)
         identifiers = (yield from _identifiers(i, card_group)) if i & IDENTIFIERS else b""
         if i & MUTUAL:
@@ -80,7 +80,7 @@ class Scp11(AesSession):
 
         The static key of the group must be known, and its identifier where it is asked for.
         """
-        i, off_card = _supported(opening)
+        opening, i, off_card = _supported(opening)
         terms = off_card.terms
         if not i & SCRIPT or not terms.card_key or (i & IDENTIFIERS and not terms.card_group):
             raise PlanError("SCP11 can be foreseen as SCP11c only, for a group of cards whose key is known")
@@ -106,12 +106,19 @@ class Scp11(AesSession):
         return AesSession.wrap(self, command)
 
 
-def _supported(opening: Opening) -> tuple[int, OffCard]:
-    """Return option and off-card part; raises PlanError where something isn't built in or is missing."""
-    refuse_unsupported(Scp11.KEY, opening.i, opening.level, Scp11.OPTIONS)
+def _supported(opening: Opening) -> tuple[Opening, int, OffCard]:
+    """Return the opening at a level that the option has, option and off-card part; raises PlanError for what isn't there.
+
+    The level is the lowest with all the protection that is asked for: over SCP11a and b answers are always protected too.
+    """
     i, off_card = opening.i, opening.off_card
     if i is None or off_card is None:
         raise PlanError("SCP11 needs its option i and the off-card entity's part stated: no card says them")
+    enough = (
+        level for level in sorted(Scp11.OPTIONS.get(i, ())) if opening.level and level & opening.level == opening.level
+    )
+    opening = replace(opening, level=next(enough, opening.level))
+    refuse_unsupported(Scp11.KEY, i, opening.level, Scp11.OPTIONS)
     if off_card.terms.key_size not in (16, 24, 32):
         raise PlanError(f"an AES session key has 16, 24 or 32 bytes, not {off_card.terms.key_size}")
     if bool(off_card.terms.host_id) != bool(i & IDENTIFIERS):
@@ -120,7 +127,7 @@ def _supported(opening: Opening) -> tuple[int, OffCard]:
         raise PlanError(f"SCP11 i={i:02X} needs the certificates of the off-card entity")
     if not off_card.terms.authorities and not off_card.terms.card_key:
         raise PlanError("SCP11 needs a CA's key or the card's own to know the card by")
-    return i, off_card
+    return opening, i, off_card
 
 
 def _kid(i: int) -> int:

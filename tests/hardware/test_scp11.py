@@ -175,10 +175,9 @@ def test_without_a_way_to_know_the_card_nothing_is_sent() -> None:
         ({"i": 0x02}, "i=02 isn't built in"),
         ({"i": 0x09}, "i=09 isn't built in"),
         ({"i": 0x05}, "i=05 needs host identifier"),
-        ({"level": 0x01}, "level 01 isn't built in"),
         ({"level": 0x00}, "level 00 isn't built in"),
-        ({"level": 0x03}, "i=01 has no level 03"),
-        ({"level": 0x13}, "i=01 has no level 13"),
+        ({"level": 0x40}, "level 40 isn't built in"),
+        ({"level": 0x73}, "level 73 isn't built in"),
         ({"off_card": None}, "off-card entity's part"),
         ({"off_card": off_card(ONE, host_id=b"host")}, "i=01 takes no host identifier"),
         ({"off_card": off_card(ONE, key_size=8)}, "not 8"),
@@ -189,6 +188,19 @@ def test_what_is_not_built_in_is_not_tried(changes: dict[str, Any], said: str) -
     """Nothing is sent."""
     with pytest.raises(PlanError, match=said):
         run(Scp11.open(replace(opening(ONE), **changes), keys(ONE)), replay([]))
+
+
+@pytest.mark.parametrize(
+    ("v", "level", "usage"),
+    [(ONE, 0x01, "34"), (ONE, 0x11, "34"), (ONE, 0x03, "3C"), (ONE, 0x13, "3C"), (ONE, 0x20, "3C"),
+     (SCRIPT, 0x01, "1C"), (SCRIPT, 0x03, "1C"), (SCRIPT, 0x11, "34"), (SCRIPT, 0x13, "74"), (SCRIPT, 0x33, "3C")],
+)  # fmt: skip
+def test_the_level_has_at_least_the_protection_asked_for(v: Vector, level: int, usage: str) -> None:
+    """Over SCP11a answers are always protected; only a script may do without."""
+    *ahead, (sent, _) = handshake(v)
+    request = sent.replace("95013C", "9501" + usage)
+    with pytest.raises(AuthenticationError, match="6A88"):
+        run(Scp11.open(replace(opening(v), level=level), keys(v)), replay([*ahead, (request, "6A88")]))
 
 
 @pytest.mark.parametrize("sw", ["6600", "6640", "6A80", "6A88"])
