@@ -52,14 +52,16 @@ def derived(static: bytes, derivation: Derivation) -> bytes:
     return crypto.kbkdf_cmac(static, derivation.before + bits.to_bytes(2, "big"), derivation.after, bits)
 
 
-def _check_purpose(
-    key: KeyId, value: bytes, purpose: Purpose, algorithm: Algorithm, certificates: tuple[bytes, ...]
-) -> None:
-    """Raise KeyStoreError for a key that can't serve *purpose*, or that the last of its *certificates* isn't for."""
-    curve = algorithm.curve
-    if (purpose is Purpose.AGREEMENT) != (curve is not None):
+def _check(info: KeyInfo, value: bytes, certificates: tuple[bytes, ...]) -> None:
+    """Raise KeyStoreError for a key that can't serve its purpose, or that the last of its *certificates* isn't for."""
+    key, purpose, algorithm = info.id, info.purpose, info.algorithm
+    if not re.fullmatch(r"(?:[0-9A-F]{2})+", key):
+        raise KeyStoreError(f"key id {key!r} isn't upper-case hex")
+    if purpose is Purpose.MASTER and algorithm is Algorithm.DES3 and len(value) != 16:
+        raise KeyStoreError(f"key {key}: a 3DES master key has 16 bytes, not {len(value)}")
+    if (purpose is Purpose.AGREEMENT) != (algorithm.curve is not None):
         raise KeyStoreError(f"key {key}: a key for {algorithm} can't serve as {purpose} key")
-    if curve is None:
+    if purpose is not Purpose.AGREEMENT:
         if certificates:
             raise KeyStoreError(f"key {key}: a {purpose} key has no certificates")
         return
@@ -69,7 +71,7 @@ def _check_purpose(
         own = [parse(each) for each in certificates][-1]
     except ValueError as wrong:
         raise KeyStoreError(f"key {key}: {wrong}") from wrong
-    if (own.curve, own.point) != (curve, crypto.ec_public(curve, value)):
+    if own.curve is not algorithm.curve or own.point != crypto.ec_public(own.curve, value):
         raise KeyStoreError(f"key {key}: the last certificate is for another key")
 
 
@@ -153,11 +155,6 @@ class SoftKeyStore:
             check(algorithm, value)
         except ValueError as weak:
             raise KeyStoreError(f"key {key}: {weak}") from weak
-        if not re.fullmatch(r"(?:[0-9A-F]{2})+", key):
-            raise KeyStoreError(f"key id {key!r} isn't upper-case hex")
-        if purpose is Purpose.MASTER and algorithm is Algorithm.DES3 and len(value) != 16:
-            raise KeyStoreError(f"key {key}: a 3DES master key has 16 bytes, not {len(value)}")
-        _check_purpose(key, value, purpose, algorithm, certificates)
         info = KeyInfo(
             id=key,
             name=name,
@@ -167,11 +164,16 @@ class SoftKeyStore:
             mode=mode,
             kcv=kcv(algorithm, value).hex().upper(),
         )
+        _check(info, value, certificates)
+        return self._register(info, value, certificates)
+
+    def _register(self, info: KeyInfo, value: bytes, certificates: tuple[bytes, ...]) -> KeyInfo:
+        key = info.id
         with locked(self._path):
             self._reload()
             known = self._file.entries.get(key)
             if known:
-                same = replace(known.info, name=name) == info and known.certificates == certificates
+                same = replace(known.info, name=info.name) == info and known.certificates == certificates
                 if not same or not compare_digest(self._value(known), value):
                     raise KeyStoreError(f"key {key} is registered already with another value or another use")
                 return known.info
