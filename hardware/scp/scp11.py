@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import ClassVar, Final
 
-from hardware.certificates import split, verified
+from hardware.certificates import GLOBALPLATFORM, split, verified
 from hardware.crypto import AES_BLOCK, cmac, ec_private, ec_public, ecdh
 from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue
@@ -160,11 +160,17 @@ def _card_key(opening: Opening, i: int, off_card: OffCard) -> Dialogue[tuple[byt
         raise AuthenticationError(f"the card's certificates: {wrong}; tried {_tried(opening, i)}") from wrong
     if found.curve is not off_card.terms.curve:
         raise AuthenticationError(f"the card's key is on {found.curve}, the off-card entity's on {off_card.terms.curve}")
-    return found.point, off_card.terms.card_group or found.subject
+    named = found.subject if found.form == GLOBALPLATFORM else b""
+    return found.point, off_card.terms.card_group or named
 
 
 def _identifiers(i: int, card_group: bytes) -> Dialogue[bytes]:
-    """Return the card's part of the shared info: SIN and SDIN, or of a script its group (Amendment F 3.1.2)."""
+    """Return the card's part of the shared info: SIN and SDIN, or of a script its group (Amendment F 3.1.2).
+
+    The group is the subject identifier of a GlobalPlatform certificate; what it is of an X.509 one must be stated.
+    """
+    if i & SCRIPT and not card_group:
+        raise PlanError("SCP11c with identifiers needs its card group stated: an X.509 certificate doesn't say it")
     if i & SCRIPT:
         return lv(card_group)
     found = b""

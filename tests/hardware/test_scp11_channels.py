@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardware.crypto import Curve, aes_cbc_encrypt
-from hardware.errors import AuthenticationError, CardError, ProtocolError
+from hardware.errors import AuthenticationError, CardError, PlanError, ProtocolError
 from hardware.iso7816 import Command, Dialogue, Response, run
 from hardware.scp import secured
 from hardware.scp.scp11 import Scp11
@@ -83,6 +83,14 @@ def test_both_forms_of_certificates_with_and_without_identifiers(
     part = off_card(curve, form, host_id=HOST_ID if identifiers else b"", card_group=GROUP if form == "X.509" else b"")
     channel = run(Scp11.open(opening(variant, part), derive(curve)), station)
     assert run(secured(read(GET), channel), station).data == tlv(0x42, SIN)
+
+
+def test_the_group_of_x509_cards_must_be_stated() -> None:
+    """Their certificates don't say it; nothing is sent but what reads them."""
+    station = Station(card_keys(form="X.509"))
+    with pytest.raises(PlanError, match="needs its card group stated"):
+        run(Scp11.open(opening("c", off_card(form="X.509", host_id=HOST_ID)), derive(Curve.P256)), station)
+    assert {each.name for each in station.sent} == {"GET DATA", "GET RESPONSE"}
 
 
 def test_identifiers_are_part_of_the_keys() -> None:
