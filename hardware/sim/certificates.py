@@ -68,7 +68,7 @@ def _globalplatform(value: bytes, issuer: Holder) -> Holder:
         if tag in fields or tag not in WANTED | {EFFECTIVE, AUTHORIZATIONS, *DISCRETIONARY} or SIGNATURE in fields:
             raise RefusedError(0x6A80)
         fields[tag] = content
-    if not fields.keys() >= WANTED:
+    if not fields.keys() >= WANTED or any(len(fields[tag]) != 4 for tag in (EFFECTIVE, EXPIRATION) if tag in fields):
         raise RefusedError(0x6A80)
     curve, point = _key(fields[KEY])
     if AUTHORIZATIONS in fields:  # this chip limits no commands one by one (annex B)

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import date, timedelta
 from operator import itemgetter
 from typing import Any
@@ -5,6 +6,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA224, SHA512
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hardware.certificates import Authority, parse, split, verified
 from hardware.crypto import Curve
@@ -212,6 +215,20 @@ def test_what_is_no_certificate(raw: str) -> None:
     """Hostile bytes are no more than a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         parse(bytes.fromhex(raw))
+
+
+@settings(max_examples=200, deadline=None)
+@given(form=st.sampled_from(FORMS), at=st.integers(0, 1000), new=st.binary(max_size=4), cut=st.integers(0, 4))
+def test_hostile_certificates_are_no_more_than_a_value_error(form: str, at: int, new: bytes, cut: int) -> None:
+    """Bytes put in, changed or cut out anywhere: it can't be read, or isn't trusted."""
+    raw = issue(form, CARD, ROOT)
+    at %= len(raw)
+    wrong = raw[:at] + new + raw[at + cut :]
+    with suppress(ValueError):
+        parse(wrong)
+    if wrong != raw:
+        with pytest.raises(AuthenticationError):
+            verified([wrong], TRUSTED, TODAY)
 
 
 @pytest.mark.parametrize("form", FORMS)

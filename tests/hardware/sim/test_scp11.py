@@ -7,6 +7,8 @@ from operator import itemgetter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hardware import crypto
 from hardware.crypto import Curve
@@ -14,6 +16,7 @@ from hardware.sim import scp11
 from hardware.sim.blank import shipped
 from hardware.sim.card import Card
 from hardware.sim.eeprom import Eeprom, Json
+from hardware.tlv import parse as tlvs
 from hardware.tlv import tlv
 from tests.hardware.agreeing import CA_KID, CA_KVN, HOST_CA, KIDS, KVN, OPTIONS, USAGES, card_keys
 from tests.hardware.issuing import FORMS, SIGNS, TODAY, Key, issue
@@ -216,6 +219,27 @@ def test_a_chip_without_a_date_takes_old_certificates(terminal: Make) -> None:
     """Most have no clock; what they know of the date is the latest one that somebody told them."""
     card = terminal(card_keys(today=None))
     assert card.introduce(issue("GlobalPlatform", HOST, HOST_CA, last=date(2001, 1, 1), first=None)) == 0x9000
+
+
+def test_a_date_has_four_bytes(terminal: Make) -> None:
+    """A shorter one would be later than any."""
+    right = issue("GlobalPlatform", HOST, HOST_CA)
+    *items, _ = tlvs(next(tlvs(right))[1])
+    covered = b"".join(tlv(tag, b"\x99" if tag == 0x5F24 else value) for tag, value in items)
+    signature = crypto.ecdsa_sign(Curve.P256, HOST_CA.private, covered)
+    assert terminal().introduce(tlv(0x7F21, covered + tlv(0x5F37, signature))) == 0x6A80
+
+
+@settings(max_examples=150, deadline=None)
+@given(form=st.sampled_from(FORMS), at=st.integers(0, 1000), new=st.binary(max_size=4), cut=st.integers(0, 4))
+def test_hostile_certificates_are_refused(form: str, at: int, new: bytes, cut: int) -> None:
+    """Whatever they hold, the chip answers with a status word, and takes none that was changed."""
+    raw = issue(form, HOST, HOST_CA)
+    at %= len(raw)
+    wrong = raw[:at] + new + raw[at + cut :]
+    kind = replace(shipped("export-scp03"), ecka=card_keys())
+    card = Terminal(Card(kind, Eeprom({"isd/state": "0F"}), bytes), card_keys())
+    assert (card.introduce(wrong) == 0x9000) is (wrong == raw)
 
 
 def test_a_list_of_allowed_certificates(terminal: Make) -> None:
