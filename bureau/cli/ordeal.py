@@ -13,13 +13,13 @@ from typing import Final
 from bureau.cli import founding, session, specimens, up
 from bureau.cli.up import Bureau
 from bureau.errors import BureauError
-from bureau.ledger import auditing, book, floor, vault, views
+from bureau.ledger import auditing, book, floor, stops, vault, views
 from bureau.ledger.views import CardView
 from bureau.models import FINAL, CardState, EncoderState, JobState, Role
 from bureau.service import agreement, decisions, operate, people, report
 from bureau.service.agreement import Fate
 from bureau.service.people import Person
-from bureau.service.plant import Plant, no_wake
+from bureau.service.plant import Plant, Wake, no_wake
 from bureau.service.submit import submit
 from hardware.sim.plastics import plastics
 from workers.chaos import Fault, Hand
@@ -44,18 +44,23 @@ class Staff:
     plant: Plant
     chance: Random
     tell: operate.Tell
+    wake: Wake
     asks: Person
     approves: Person
 
     def look(self, share: float) -> None:
-        """Open what is held, and decide about a *share* of what failed; what doesn't work is tried at the next look."""
+        """Let go on what is held, and decide about a *share* of what failed; what doesn't work is tried at the next look."""
         with suppress(BureauError):
             with self.plant.ledger.read() as connection:
                 views_ = floor.list_encoders(connection)
                 failed = [card for card in _cards(self.plant) if _waits_for_a_person(card)]
+                held = [(job.number, number) for job in views.list_jobs(connection) for number in job.stops]
+                lots = [stops.find(connection, job, number) for job, number in held]
             for view in views_:
                 if view.machine.state is EncoderState.HELD:
                     operate.open_line(self.plant, view.machine.encoder, self.asks.actor, self.tell)
+            for lot in lots:
+                operate.release_lot(self.plant, lot, self.asks.actor, self.wake)
             for card in failed:
                 if self.chance.random() < share:
                     self._decide(card)
@@ -88,7 +93,8 @@ class Ordeal:
             bureau.start(list(self.plant.encoders), opener=None)
             _until(bureau, self._has_started, START_SECONDS)
             self._load()
-            staff = Staff(self.plant, self.chance, session.tell(bureau.supervisor.settings), asks, approves)
+            now = bureau.supervisor.settings
+            staff = Staff(self.plant, self.chance, session.tell(now), session.wake(now), asks, approves)
             _until(bureau, self._listens, START_SECONDS, lambda: staff.look(0))
             hand = Hand(self.plant.settings.home, lambda: _template(bureau), lambda: _broker(bureau))
             started = time.monotonic()

@@ -197,7 +197,7 @@ def test_a_job_knows_when_its_good_cards_were_made(ledger: Ledger) -> None:
         claim = take(ledger, encoder, at[claimed])
         write(ledger, claim, chip)
         claims.verifying(ledger, claim, at[ended], LEASE)
-        ends = (CardState.GOOD, AttemptOutcome.GOOD) if good else (CardState.REJECTED, AttemptOutcome.SPOILED)
+        ends = (CardState.GOOD, AttemptOutcome.GOOD) if good else (CardState.SUSPECT, AttemptOutcome.UNKNOWN)
         claims.settle(ledger, claim, *ends, at[ended], cause=None if good else "trial")
 
     with ledger.read() as connection:

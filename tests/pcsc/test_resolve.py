@@ -87,6 +87,8 @@ def suspect(scene: Scene, typed: Typed) -> Iterator[Callable[..., Bench]]:
         encoders.hold(scene.bureau.plant.ledger, SIM1, "a suspect card", ACTOR, scene.bureau.plant.clock())
         person.meddle(card=False)
         working.join(10)
+        scene.noticed(card=False)
+        scene.machine.awaits(0)  # it sees the empty reader, whenever its work ended
         scene.machine.close()
         assert scene.states(job)[0] == "suspect"
         return Bench(scene=scene, job=job, person=person, typed=typed)

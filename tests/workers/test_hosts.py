@@ -19,6 +19,7 @@ from bureau.service import agreement, register, stint
 from bureau.service.agreement import Fate
 from bureau.service.decisions import scrap
 from bureau.service.plant import Plant
+from config import logging
 from tests import servers
 from tests.servers import Cluster
 from tests.workers import cable, floor
@@ -131,6 +132,7 @@ def test_a_host_that_vanishes_leaves_suspects_and_no_doubles(home: Path, cluster
 
 def clear(host: Floor, name: str) -> None:
     """Clear the station of what was left there, as the next `bureau up` on the host does first of all."""
+    logging.configure()
     plant = Plant(replace(host.plant.settings, host=f"host-{name}"))
     stint.start(plant, EncoderId(name)).close()
     plant.ledger.close()
