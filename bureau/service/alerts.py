@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+import time
 from typing import Final
 
 import structlog
@@ -15,13 +16,13 @@ from bureau.service.report import OFFICE
 log = structlog.get_logger(__name__)
 
 SECONDS: Final = 30.0
-"""The longest that the command may take."""
+"""The longest that the command may take, and after how long the rest waits for the next time: the office has more to do."""
 
 
 def alert(plant: Plant) -> int:
     """Run the plant's command once for each alert since the last time; return for how many.
 
-    Where it fails, the rest waits and is told the next time, so that nothing is lost; it may be told twice.
+    Where it fails or is slow, the rest waits and is told the next time, so that nothing is lost; it may be told twice.
     """
     if not plant.settings.alert:
         return 0
@@ -31,9 +32,9 @@ def alert(plant: Plant) -> int:
         pending = list(alerts.pending(connection))
     if is_new:  # what happened before anybody asked to be told is history
         alerts.told(plant.ledger, newest, OFFICE)
-    done = 0
+    done, until = 0, time.monotonic() + SECONDS
     for entry in pending:
-        if not _run(plant.settings.alert, entry):
+        if time.monotonic() > until or not _run(plant.settings.alert, entry):
             break
         alerts.told(plant.ledger, entry.number, OFFICE)
         done += 1

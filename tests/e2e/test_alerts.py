@@ -10,6 +10,7 @@ import pytest
 
 from bureau.ledger import encoders
 from bureau.models import EncoderId
+from bureau.service import alerts
 from bureau.service.alerts import alert
 from bureau.service.plant import Plant
 from tests.e2e.batches import standard_job
@@ -95,3 +96,16 @@ def test_without_a_command_nobody_is_told(bureau: Bureau) -> None:
     bureau.equip(Station(name="sim1", seed=1))
     encoders.hold(bureau.plant.ledger, SIM1, "x", "anna", bureau.plant.clock())
     assert alert(bureau.plant) == 0
+
+
+def test_a_slow_command_lets_the_office_go_on(
+    bureau: Bureau, plant: Plant, pager: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its time is up the rest waits, and is told at the next round."""
+    monkeypatch.setattr(alerts, "SECONDS", 0.0)
+    for reason in ("empty", "lunch"):
+        encoders.hold(bureau.plant.ledger, SIM1, reason, "anna", bureau.plant.clock())
+    assert alert(plant) == 0
+    monkeypatch.setattr(alerts, "SECONDS", 30.0)
+    assert alert(plant) == 2
+    assert [json.loads(entry)["details"]["reason"] for entry in told(pager)[1::2]] == ["empty", "lunch"]
