@@ -14,17 +14,17 @@ from typing import Final, TypeVar, cast
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
 
 T = TypeVar("T")
 DES_BLOCK: Final = 8
@@ -329,3 +329,57 @@ def _public(curve: Curve, point: bytes) -> ec.EllipticCurvePublicKey:
 
 def _point(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def rsa_public(private: bytes) -> tuple[bytes, bytes]:
+    """Return modulus and public exponent of a private RSA key (PKCS #8, DER), without leading zeros; raises ValueError."""
+    numbers = _rsa(private).public_key().public_numbers()
+    n, e = (number.to_bytes((number.bit_length() + 7) // 8, "big") for number in (numbers.n, numbers.e))
+    return n, e
+
+
+def rsa_pkcs1_sha1_sign(private: bytes, message: bytes) -> bytes:
+    """Sign with RSASSA-PKCS1-v1_5 and SHA-1 (RFC 8017 8.2)."""
+    return _rsa(private).sign(message, padding.PKCS1v15(), SHA1())  # noqa: S303 - what 1024-bit card keys are for
+
+
+def rsa_pkcs1_sha1_verify(modulus: bytes, exponent: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether an RSASSA-PKCS1-v1_5 signature with SHA-1 is right."""
+    return _verified(_rsa_public(modulus, exponent), signature, message, padding.PKCS1v15(), SHA1())  # noqa: S303 - as above
+
+
+def rsa_pss_sha256_sign(private: bytes, message: bytes) -> bytes:
+    """Sign with RSASSA-PSS, SHA-256 and a salt of 32 bytes (RFC 8017 8.1)."""
+    return _rsa(private).sign(message, _PSS, SHA256())
+
+
+def rsa_pss_sha256_verify(modulus: bytes, exponent: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether an RSASSA-PSS signature with SHA-256 and a salt of 32 bytes is right."""
+    return _verified(_rsa_public(modulus, exponent), signature, message, _PSS, SHA256())
+
+
+_PSS: Final = padding.PSS(padding.MGF1(SHA256()), 32)
+
+
+def _verified(
+    key: rsa.RSAPublicKey, signature: bytes, message: bytes, scheme: padding.PKCS1v15 | padding.PSS, digest: SHA1 | SHA256
+) -> bool:
+    try:
+        key.verify(signature, message, scheme, digest)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _rsa_public(modulus: bytes, exponent: bytes) -> rsa.RSAPublicKey:
+    return rsa.RSAPublicNumbers(int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")).public_key()
+
+
+def _rsa(der: bytes) -> rsa.RSAPrivateKey:
+    try:
+        key = load_der_private_key(der, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("no private RSA key in PKCS #8 without a passphrase") from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("no private RSA key")
+    return key

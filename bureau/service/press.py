@@ -11,6 +11,7 @@ from typing import Final
 from hardware.diversification import recipe
 from hardware.errors import AuthenticationError, CardError, PlanError, ReadBackError
 from hardware.gp import commands, identity, registry
+from hardware.gp.choice import choose
 from hardware.gp.identity import Identity
 from hardware.gp.registry import Registry
 from hardware.iso7816 import AID, Command, Dialogue, Response, T, Transmit, run
@@ -21,7 +22,6 @@ from hardware.perso.product import Product
 from hardware.perso.readback import check_provable, read_back
 from hardware.perso.steps import Origin
 from hardware.scp import OffCard, Opening, SecureChannel, channel, secured
-from hardware.scp.choice import choose
 
 SAMPLE: Final = "sample"
 """The phase in which all is read back; what it asks isn't part of making the card."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from hardware import tlv
-from hardware.gp import commands
+from hardware.errors import ProtocolError
+from hardware.gp import objects
 from hardware.iso7816 import Dialogue
 
 
@@ -23,16 +23,10 @@ def read() -> Dialogue[Identity]:
 
     Raises CardError. Through an open channel it says who the chip at its other end is: any other one has no session.
     """
-    response = yield commands.get_data(0x9F7F)
-    if response.sw != 0x9000:
-        return ANONYMOUS
     try:
-        cplc = tlv.find(response.data, 0x9F7F) or response.data
-    except (ValueError, IndexError):
-        cplc = response.data
-    if len(cplc) != 42:
+        cplc = yield from objects.read(objects.CPLC, objects.cplc)
+    except ProtocolError:
         return ANONYMOUS
-    fabricator, kind, serial, batch = cplc[0:2], cplc[2:4], cplc[12:16], cplc[16:18]
-    if set(serial + batch) in ({0x00}, {0xFF}):
+    if cplc is None or set(cplc["ic_serial"] + cplc["ic_batch"]) in ({0x00}, {0xFF}):
         return ANONYMOUS
-    return Identity(kind="CPLC", value=fabricator + kind + batch + serial)
+    return Identity(kind="CPLC", value=cplc["ic_fabricator"] + cplc["ic_type"] + cplc["ic_batch"] + cplc["ic_serial"])

@@ -4,11 +4,12 @@ import hashlib
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from hardware.iso7816 import AID
-from hardware.tlv import length
+from hardware.tlv import tlv
 
 HEADER, DIRECTORY, APPLET, IMPORT, CONSTANT_POOL, CLASS = 1, 2, 3, 4, 5, 6
 METHOD, STATIC_FIELD, REF_LOCATION, EXPORT, DESCRIPTOR, DEBUG = 7, 8, 9, 10, 11, 12
@@ -18,7 +19,7 @@ NAMES: Final = (
 )  # fmt: skip
 """Component file names by tag, from 1 (JCVM table 6-2)."""
 ORDER: Final = (HEADER, DIRECTORY, IMPORT, APPLET, CLASS, METHOD, STATIC_FIELD, EXPORT, CONSTANT_POOL, REF_LOCATION)
-"""The order of installation (JCVM table 6-3). Descriptor (a quarter of the bytes, optional) and Debug aren't loaded."""
+"""The order of installation (JCVM table 6-3). Descriptor (a quarter of the bytes) and Debug are loaded only if asked for."""
 OPTIONAL: Final = frozenset({APPLET, EXPORT, DESCRIPTOR, DEBUG})
 MAGIC: Final = bytes.fromhex("DECAFFED")
 EXPORTS, APPLETS = 0x02, 0x04
@@ -31,6 +32,21 @@ MAX_BLOCKS: Final = 256
 """The block number of LOAD has one byte (GPCS 11.6.2.2)."""
 
 
+Hash: TypeAlias = Literal["sha1", "sha256", "sha384", "sha512"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DapBlock:
+    """A security domain's signature over the hash of a load file (GPCS C.3); it travels ahead of the code."""
+
+    domain: AID
+    signature: bytes
+
+    def __bytes__(self) -> bytes:
+        """Return E2 with the domain's AID and its signature (table 11-58)."""
+        return tlv(0xE2, tlv(0x4F, self.domain) + tlv(0xC3, self.signature))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFile:
     """A package to load: *modules* are the AIDs of its applets, *block* is the Load File Data Block (GPCS annex C)."""
@@ -40,26 +56,28 @@ class LoadFile:
     modules: tuple[AID, ...]
     block: bytes = field(repr=False)
 
-    def hash(self, algorithm: Literal["sha1", "sha256"] = "sha256") -> bytes:
+    def hash(self, algorithm: Hash = "sha256") -> bytes:
         """Return the Load File Data Block Hash, over the value without C4 and length (GPCS C.2)."""
         return hashlib.new(algorithm, self.block).digest()
 
-    def load_blocks(self, limit: int) -> tuple[bytes, ...]:
-        """Return the data of the LOAD commands, C4, length and value cut at *limit* bytes (GPCS 11.6.2.3).
+    def load_blocks(self, limit: int, daps: Sequence[DapBlock] = ()) -> tuple[bytes, ...]:
+        """Return the data of the LOAD commands, DAP blocks, C4, length and value cut at *limit* bytes (GPCS 11.6.2.3).
 
         Raises ValueError where that takes more than 256 commands.
         """
         if limit < 1:
             raise ValueError(f"LOAD blocks of {limit} bytes hold nothing")
-        data = b"\xc4" + length(len(self.block)) + self.block
+        data = b"".join(map(bytes, daps)) + tlv(0xC4, self.block)
         blocks = tuple(data[at : at + limit] for at in range(0, len(data), limit))
         if len(blocks) > MAX_BLOCKS:
             raise ValueError(f"load file {self.aid}: {len(blocks)} blocks of {limit} bytes, but LOAD counts to {MAX_BLOCKS}")
         return blocks
 
 
-def parse(data: bytes) -> LoadFile:
+def parse(data: bytes, *, descriptor: bool = False, debug: bool = False) -> LoadFile:
     """Read a CAP file (a ZIP of components) or its components one after another (IJC, or a Load File Data Block).
+
+    *descriptor*, *debug*: load these components too, at the end, where the file has them.
 
     Raises ValueError that says what is broken: nothing of a CAP file format other than 2.1 and 2.2 is guessed.
     """
@@ -74,7 +92,8 @@ def parse(data: bytes) -> LoadFile:
     if bool(flags & APPLETS) != bool(modules) or bool(flags & EXPORTS) != (EXPORT in components):
         raise ValueError(f"the Header's flags {flags:02X} don't agree with the Applet and Export components present")
     _check_directory(components, SIZES[version], len(modules))
-    block = b"".join(_with_header(tag, components[tag]) for tag in ORDER if tag in components)
+    order = (*ORDER, *((DESCRIPTOR,) if descriptor else ()), *((DEBUG,) if debug else ()))
+    block = b"".join(_with_header(tag, components[tag]) for tag in order if tag in components)
     if len(block) > 0xFFFF:
         raise ValueError(f"a load file data block of {len(block)} bytes is more than one length field holds")
     return LoadFile(aid=aid, version=package_version, modules=modules, block=block)

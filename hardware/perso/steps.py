@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hardware.gp import commands
+from hardware.gp import commands, content, parameters
 from hardware.gp.loadfile import LoadFile
 from hardware.iso7816 import AID, Command, Dialogue
 from hardware.perso.layout import Layout, Translate, store
@@ -47,9 +47,7 @@ class Load:
 
     def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step
         """Send INSTALL [for load] and all LOAD blocks in one run; raises CardError."""
-        last = len(self.blocks) - 1
-        blocks = (commands.load(block, number, last=number == last) for number, block in enumerate(self.blocks))
-        yield commands.install_for_load(self.load_file.aid, self.security_domain), *blocks
+        yield from content.load(self.load_file, self.security_domain, self.blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +67,9 @@ class Install:
     def command(self) -> Command:
         """INSTALL [for install], and make selectable."""
         wanted = self.instance
+        given = bytes(parameters.Install(application=wanted.parameters))
         return commands.install_for_install(
-            self.load_file, self.module, wanted.aid, wanted.privileges, wanted.parameters, selectable=self.selectable
+            self.load_file, self.module, wanted.aid, wanted.privileges, given, selectable=self.selectable
         )
 
     def dialogue(self, translate: Translate) -> Dialogue[None]:  # noqa: ARG002 - the shape of every step

@@ -1,38 +1,41 @@
 """The chip: what is selected, which command goes where, and what an answer may look like (GPCS 11.1, 11.9)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
+from hardware.sim import privileges
 from hardware.sim.apdu import Answer, Apdu, RefusedError, parse
 from hardware.sim.application import Application
 from hardware.sim.blank import Blank
-from hardware.sim.eeprom import Changes, Eeprom
-from hardware.sim.isd import (
+from hardware.sim.domain import (
     DELETE,
     GET_DATA,
     GET_STATUS,
     INSTALL,
     LOAD,
+    PUT_KEY,
     SET_STATUS,
     STORE_DATA,
+    Chip,
     SecurityDomain,
 )
+from hardware.sim.eeprom import Changes, Eeprom, Part
 from hardware.sim.personalization import Stream
 from hardware.sim.registry import CARD_LOCKED, INSTALLED, LOCKED, SECURED, TERMINATED, Registry
-from hardware.sim.session import BEGIN_R_MAC, END_R_MAC, Session
+from hardware.sim.session import BEGIN_R_MAC, END_R_MAC, Channel, KeySet, Session
 
 SELECT, READ_RECORD, INITIALIZE_UPDATE, EXTERNAL_AUTHENTICATE = 0xA4, 0xB2, 0x50, 0x82
-PERFORM_SECURITY_OPERATION, INTERNAL_AUTHENTICATE, GET_RESPONSE, PUT_KEY = 0x2A, 0x88, 0xC0, 0xD8
-CARD_RESET: Final = 0x04
+PERFORM_SECURITY_OPERATION, INTERNAL_AUTHENTICATE, GET_RESPONSE = 0x2A, 0x88, 0xC0
 # The classes of each command, apart from secure messaging
 CLASSES: Final = {
     SELECT: (0x00,), READ_RECORD: (0x00,), GET_DATA: (0x00, 0x80), INITIALIZE_UPDATE: (0x80,),
     EXTERNAL_AUTHENTICATE: (0x80,), PERFORM_SECURITY_OPERATION: (0x80,), INTERNAL_AUTHENTICATE: (0x80,),
     BEGIN_R_MAC: (0x80,), END_R_MAC: (0x80,), GET_RESPONSE: (0x00,),
-    **dict.fromkeys((PUT_KEY, INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, STORE_DATA), (0x80,)),
+    **dict.fromkeys((INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, STORE_DATA, PUT_KEY), (0x80,)),
 }  # fmt: skip
 OPENING: Final = frozenset((INITIALIZE_UPDATE, EXTERNAL_AUTHENTICATE, PERFORM_SECURITY_OPERATION, INTERNAL_AUTHENTICATE))
-CHANGING: Final = frozenset((INSTALL, LOAD, DELETE, SET_STATUS, STORE_DATA))
+CHANGING: Final = frozenset((INSTALL, LOAD, DELETE, SET_STATUS, STORE_DATA, PUT_KEY))
 READING: Final = frozenset((GET_DATA, GET_STATUS, READ_RECORD))
 
 
@@ -40,23 +43,52 @@ class Card:
     """Execute one command after another; everything but the Eeprom is gone at a reset."""
 
     def __init__(self, blank: Blank, eeprom: Eeprom, entropy: Callable[[int], bytes]) -> None:
-        self._blank, self._eeprom = blank, eeprom
+        self._blank, self._eeprom, self._entropy = blank, eeprom, entropy
         self._registry = Registry(eeprom, blank.isd_aid, blank.memory)
-        self._session = Session(blank, eeprom, entropy, self._session_ended)
-        self._isd = SecurityDomain(blank, eeprom, self._registry, self._session, self._application)
-        self._selected: Application | None = None
-        self._stream = Stream()
-        self._rest = b""
+        self._chip = Chip(
+            blank=blank,
+            eeprom=eeprom,
+            registry=self._registry,
+            channel=self._channel,
+            application=self._application,
+        )
         self.reset()
 
     def reset(self) -> bytes:
         """Forget all transient state and return the ATR; a card reset application is selected again."""
-        self._selected, self._rest = None, b""
-        self._session.end()
+        self._rest = b""
+        self._choose(self._blank.isd_aid)
         for app in self._registry.instances():
-            if app.privileges[0] & CARD_RESET and self._selectable(app.state):
-                self._selected = self._application(app.aid)
+            if privileges.number(app.privileges) & privileges.CARD_RESET and self._selectable(app.state):
+                self._choose(app.aid)
         return self._blank.atr
+
+    def _choose(self, aid: bytes) -> None:
+        """Select an application with the domain that it belongs to, or a security domain; whatever was open is over."""
+        app = self._registry.instance(aid)
+        is_domain = self._registry.is_domain(aid)
+        self._selected = None if is_domain else self._application(aid)
+        self._stream = Stream()
+        self._domain = SecurityDomain(self._chip, aid if is_domain or app is None else app.domain)
+        domain = self._domain.aid
+        blank = replace(self._blank, isd_aid=domain, ecka=self._chip.ring(domain).agreement)
+        self._session = Session(blank, self._eeprom, self._key_set, self._entropy, self._session_ended)
+
+    def _key_set(self, kvn: int) -> KeySet:
+        """Return key set *kvn* of the selected domain; one without keys uses those of the domain above (GPCS 7.3)."""
+        holder = self._domain.aid
+        ring = self._chip.ring(holder)
+        while holder != self._blank.isd_aid and not any(ring):
+            above = self._registry.instance(holder)
+            holder = above.domain if above else self._blank.isd_aid
+            ring = self._chip.ring(holder)
+        found = ring.channel(kvn, self._blank)
+        if found is None:
+            raise RefusedError(0x6A88)
+        number, keys = found
+        counters = ring.counters(number)
+        self._domain.key_set, self._domain.counters = number if holder == self._domain.aid else 0, counters
+        return KeySet(kvn=number, keys=keys, counters=Part(self._eeprom, counters))
 
     def transmit(self, raw: bytes) -> tuple[bytes, Changes]:
         """Execute *raw*; returns the answer with its status word, and what to journal before it goes out."""
@@ -108,6 +140,7 @@ class Card:
             return self._fit(session.initialize_update(apdu), apdu)
         if apdu.ins == PERFORM_SECURITY_OPERATION:
             return session.perform(apdu)
+        self._domain.key_set = 0
         return self._fit(session.agree(apdu, mutual=apdu.ins == EXTERNAL_AUTHENTICATE), apdu)
 
     def _cut(self, answer: Answer, apdu: Apdu) -> Answer:
@@ -122,7 +155,7 @@ class Card:
     def _serve(self, plain: Apdu) -> Answer:
         if plain.ins in (BEGIN_R_MAC, END_R_MAC):
             return self._session.r_mac(plain)
-        return self._isd.execute(plain) if self._selected is None else self._apply(self._selected, plain)
+        return self._domain.execute(plain) if self._selected is None else self._apply(self._selected, plain)
 
     def _fit(self, answer: Answer, apdu: Apdu) -> Answer:
         """Fit the answer to Le: without one there is no data, and a short one is refused with the right length."""
@@ -152,25 +185,26 @@ class Card:
         aids += [app.aid for app in self._registry.instances() if self._selectable(app.state)]
         found = [aid for aid in aids if aid.startswith(apdu.data)]
         if apdu.p2 == 0x02:
-            current = self._selected.aid if self._selected else self._blank.isd_aid
+            current = self._selected.aid if self._selected else self._domain.aid
             found = found[found.index(current) + 1 :] if current in found else found
         elif apdu.data in found:
             found = [apdu.data]
         if not found:
             raise RefusedError(0x6A82)
-        self._session.end()
-        self._stream = Stream()
-        self._selected = None if found[0] == self._blank.isd_aid else self._application(found[0])
-        data = self._selected.fci() if self._selected else self._isd.fci()
+        self._choose(found[0])
+        data = self._selected.fci() if self._selected else self._domain.fci()
         return Answer(data=data, sw=0x6283 if locked else 0x9000)
 
     def _selectable(self, state: int) -> bool:
         # in CARD_LOCKED only the ISD can be selected (GPCS 5.1.1.4)
         return state != INSTALLED and not state & LOCKED and self._registry.isd_state <= SECURED
 
+    def _channel(self) -> Channel:
+        return self._session.channel()
+
     def _session_ended(self) -> None:
         self._stream = Stream()
-        self._isd.forget()
+        self._domain.forget()
 
     def _application(self, aid: bytes) -> Application:
         return Application(aid, self._blank, self._eeprom, self._registry)

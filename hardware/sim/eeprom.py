@@ -78,3 +78,22 @@ class Eeprom:
     def values(self) -> dict[str, Json]:
         """Return a copy of everything committed."""
         return dict(self._values)
+
+
+class Part(Eeprom):
+    """One part of a chip's memory, in which names begin anew: the counters of one key set."""
+
+    def __init__(self, whole: Eeprom, prefix: str) -> None:
+        self._whole, self._prefix = whole, prefix
+
+    def get(self, key: str) -> Json:
+        """Return the value of *key* as this command sees it, or None."""
+        return self._whole.get(self._prefix + key)
+
+    def put(self, key: str, value: Json) -> None:
+        """Write *value* if the command succeeds."""
+        self._whole.put(self._prefix + key, value)
+
+    def count(self, key: str, value: int) -> None:
+        """Write a counter at once."""
+        self._whole.count(self._prefix + key, value)

@@ -13,6 +13,8 @@ OPTIONAL: Final = (APPLET, EXPORT, DESCRIPTOR)
 MAGIC: Final = 0xDECAFFED
 # Entries of the Directory component's table by CAP format version (minor, major): 2.2 added Debug
 TABLE_SIZES: Final = {(1, 2): 11, (2, 2): 12}
+MOST_AHEAD: Final = 1024
+"""Bytes of one DAP block that this chip has room for."""
 HASHES: Final = {20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}
 
 

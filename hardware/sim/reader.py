@@ -22,6 +22,12 @@ class Reader:
         self._at += size
         return self._data[self._at - size : self._at]
 
+    def peek(self) -> int:
+        """Return the next byte, which stays the next."""
+        byte = self.number(1)
+        self._at -= 1
+        return byte
+
     def number(self, size: int) -> int:
         """Return the next *size* bytes as a number."""
         return int.from_bytes(self.take(size), "big")

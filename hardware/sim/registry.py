@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from hardware.sim import privileges
 from hardware.sim.apdu import Answer, Apdu, RefusedError
 from hardware.sim.eeprom import Eeprom, Json
 from hardware.sim.reader import Reader
@@ -11,11 +12,16 @@ from hardware.tlv import tlv
 
 INSTALLED, SELECTABLE, PERSONALIZED, LOCKED = 0x03, 0x07, 0x0F, 0x80
 OP_READY, INITIALIZED, SECURED, CARD_LOCKED, TERMINATED = 0x01, 0x07, 0x0F, 0x7F, 0xFF
-# Security Domain, card lock, card terminate and card reset; authorized management, global delete, lock, registry
-ISD_PRIVILEGES: Final = bytes.fromhex("9E5C00")
+ISD_PRIVILEGES: Final = privileges.coded(privileges.ISD)
+# The package in ROM that security domains are made from; a module of it can be installed, but it isn't listed
+DOMAIN_PACKAGE, DOMAIN_MODULE = bytes.fromhex("A0000001515350"), bytes.fromhex("A000000151535041")
 ISD_STATE: Final = "isd/state"
 STATUS_KINDS: Final = (0x80, 0x40, 0x20, 0x10)
+NEXT, TLV_FORM = 0x01, 0x02
+"""Bits of P2 of GET STATUS."""
 STORED: Final = ("dgi", "tag", "raw")
+KEY_SIZE: Final = 32
+"""What a key takes, with its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +32,10 @@ class Instance:
     elf: bytes
     module: bytes
     privileges: bytes
+    domain: bytes
     state: int
     size: int
+    implicit: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,10 @@ class Package:
     version: bytes
     modules: tuple[bytes, ...]
     size: int
+    domain: bytes
+
+
+FIELDS: Final = ("elf", "module", "privileges", "domain", "implicit")
 
 
 def app_key(aid: bytes, field: str) -> str:
@@ -70,7 +82,7 @@ class Registry:
 
     def instance(self, aid: bytes) -> Instance | None:
         """Return one application, or None."""
-        texts = {name: self._eeprom.text(app_key(aid, name)) for name in ("state", "elf", "module", "privileges")}
+        texts = {name: self._eeprom.text(app_key(aid, name)) for name in ("state", *FIELDS)}
         if texts["state"] is None:
             return None
         fields = {name: bytes.fromhex(text or "") for name, text in texts.items() if name != "state"}
@@ -79,9 +91,8 @@ class Registry:
 
     def add_instance(self, new: Instance) -> None:
         """Enter an application."""
-        for name in ("elf", "module", "privileges"):
-            value: bytes = getattr(new, name)
-            self._eeprom.put(app_key(new.aid, name), value.hex().upper())
+        for name in FIELDS:
+            self.set_field(new.aid, name, getattr(new, name))
         self._eeprom.put(app_key(new.aid, "size"), new.size)
         self.set_state(new.aid, new.state)
 
@@ -89,9 +100,21 @@ class Registry:
         """Move an application to another life cycle state."""
         self._eeprom.put(app_key(aid, "state"), f"{state:02X}")
 
+    def set_field(self, aid: bytes, name: str, value: bytes) -> None:
+        """Write one of FIELDS of an application."""
+        self._eeprom.put(app_key(aid, name), value.hex().upper())
+
+    def is_domain(self, aid: bytes) -> bool:
+        """Tell whether *aid* names a security domain."""
+        app = self.instance(aid)
+        return aid == self.isd_aid or (
+            app is not None and bool(privileges.number(app.privileges) & privileges.SECURITY_DOMAIN)
+        )
+
     def remove_instance(self, aid: bytes) -> None:
-        """Remove an application and everything it stored."""
-        for key in [*self._eeprom.keys(app_key(aid, ""))]:
+        """Remove an application and everything it stored; a security domain's keys too."""
+        mine = (app_key(aid, ""), f"key/{aid.hex().upper()}/")
+        for key in [key for prefix in mine for key in self._eeprom.keys(prefix)]:
             self._eeprom.put(key, None)
 
     def packages(self) -> Iterator[Package]:
@@ -103,15 +126,20 @@ class Registry:
     def package(self, aid: bytes) -> Package | None:
         """Return one load file, or None."""
         match self._eeprom.get(f"elf/{aid.hex().upper()}"):
-            case {"version": str(version), "modules": list(modules), "size": int(size)}:
+            case {"version": str(version), "modules": list(modules), "size": int(size), "domain": str(domain)}:
                 names = tuple(bytes.fromhex(str(module)) for module in modules)
-                return Package(aid=aid, version=bytes.fromhex(version), modules=names, size=size)
+                return Package(
+                    aid=aid, version=bytes.fromhex(version), modules=names, size=size, domain=bytes.fromhex(domain)
+                )  # fmt: skip
+        if aid == DOMAIN_PACKAGE:
+            return Package(aid=aid, version=b"\1\0", modules=(DOMAIN_MODULE,), size=0, domain=self.isd_aid)
         return None
 
     def add_package(self, new: Package) -> None:
         """Enter a load file, state LOADED."""
         modules: list[Json] = [module.hex().upper() for module in new.modules]
-        record: Json = {"state": "01", "version": new.version.hex().upper(), "modules": modules, "size": new.size}
+        record: Json = {"state": "01", "version": new.version.hex().upper(), "modules": modules, "size": new.size,
+                        "domain": new.domain.hex().upper()}  # fmt: skip
         self._eeprom.put(f"elf/{new.aid.hex().upper()}", record)
 
     def remove_package(self, aid: bytes) -> None:
@@ -124,6 +152,7 @@ class Registry:
         for key in self._eeprom.keys("app/"):
             if key.split("/")[2] in STORED:
                 stored += len(self._eeprom.text(key) or "") // 2
+        stored += sum(KEY_SIZE for _ in self._eeprom.keys("key/"))
         owned = (item.size for items in (self.packages(), self.instances()) for item in items)
         return self._memory - stored - sum(owned)
 
@@ -138,25 +167,28 @@ class Registry:
 
 
 class Status:
-    """Answer GET STATUS in TLV format, whole E3 templates at a time (GPCS 11.4)."""
+    """Answer GET STATUS for the security domain *aid*: whole entries, TLV or deprecated (GPCS 11.4; 2.1.1, 9.4)."""
 
-    def __init__(self, registry: Registry, limit: int) -> None:
-        self._registry, self._limit = registry, limit
+    def __init__(self, registry: Registry, limit: int, aid: bytes, rights: int) -> None:
+        self._registry, self._limit, self._aid = registry, limit, aid
+        self._sees_all = bool(rights & privileges.GLOBAL_REGISTRY)
         self._more: list[bytes] = []
-        self._asked: tuple[int, bytes] | None = None
+        self._asked: tuple[int, int, bytes] | None = None
 
     def reset(self) -> None:
         """Forget an unfinished answer."""
         self._asked, self._more = None, []
 
     def answer(self, apdu: Apdu) -> Answer:
-        """Return the first or the next templates; 6310 where more are left, 6A88 where there are none."""
-        if apdu.p1 not in STATUS_KINDS or apdu.p2 not in (0x02, 0x03):
+        """Return the first or the next entries; 6310 where more are left, 6A88 where there are none."""
+        if apdu.p1 not in STATUS_KINDS or apdu.p2 & ~0x03:
             raise RefusedError(0x6A86)
-        asked = (apdu.p1, apdu.data)
-        if apdu.p2 == 0x02:
+        form = apdu.p2 & TLV_FORM
+        asked = (apdu.p1, form, apdu.data)
+        if not apdu.p2 & NEXT:
             aid, tags = _criteria(apdu.data)
-            self._asked, self._more = asked, [*self._find(apdu.p1, aid, tags)]
+            found = self._templates(apdu.p1, aid, tags) if form else self._rows(apdu.p1, aid)
+            self._asked, self._more = asked, [*found]
             if not self._more:
                 raise RefusedError(0x6A88)
         elif asked != self._asked or not self._more:
@@ -166,23 +198,39 @@ class Status:
             data += self._more.pop(0)
         return Answer(data=data, sw=0x6310 if self._more else 0x9000)
 
-    def _find(self, kind: int, aid: bytes, tags: set[int]) -> Iterator[bytes]:
+    def _templates(self, kind: int, aid: bytes, tags: set[int]) -> Iterator[bytes]:
         for fields in self._entries(kind):
             if fields[0][1].startswith(aid):
                 yield tlv(0xE3, b"".join(tlv(tag, value) for tag, value in fields if not tags or tag in tags))
 
+    def _rows(self, kind: int, aid: bytes) -> Iterator[bytes]:
+        """Yield LV(AID), state, the first byte of privileges (load files: 00), and modules where they are asked for."""
+        for fields in self._entries(kind):
+            found = dict(fields)
+            if not found[0x4F].startswith(aid):
+                continue
+            row = bytes((len(found[0x4F]),)) + found[0x4F] + found[0x9F70] + found.get(0xC5, b"\0")[:1]
+            if kind == 0x10:
+                modules = [value for tag, value in fields if tag == 0x84]
+                row += bytes((len(modules),)) + b"".join(bytes((len(module),)) + module for module in modules)
+            yield row
+
     def _entries(self, kind: int) -> Iterator[list[tuple[int, bytes]]]:
         isd = self._registry.isd_aid
         if kind == 0x80:
-            yield [(0x4F, isd), (0x9F70, bytes((self._registry.isd_state,))), (0xC5, ISD_PRIVILEGES), (0xCC, isd)]
+            if self._aid == isd or self._sees_all:
+                yield [(0x4F, isd), (0x9F70, bytes((self._registry.isd_state,))), (0xC5, ISD_PRIVILEGES), (0xCC, isd)]
         elif kind == 0x40:
             for app in self._registry.instances():
-                yield [(0x4F, app.aid), (0x9F70, bytes((app.state,))), (0xC5, app.privileges), (0xC4, app.elf),
-                       (0xCC, isd)]  # fmt: skip
+                if self._sees_all or self._aid in (app.domain, app.aid):
+                    implicit = [(0xCF, bytes((each,))) for each in app.implicit]
+                    yield [(0x4F, app.aid), (0x9F70, bytes((app.state,))), (0xC5, app.privileges), *implicit,
+                           (0xC4, app.elf), (0xCC, app.domain)]  # fmt: skip
         else:
             for elf in self._registry.packages():
-                modules = [(0x84, module) for module in elf.modules] if kind == 0x10 else []
-                yield [(0x4F, elf.aid), (0x9F70, b"\x01"), (0xCE, elf.version), *modules, (0xCC, isd)]
+                if self._sees_all or self._aid == elf.domain:
+                    modules = [(0x84, module) for module in elf.modules] if kind == 0x10 else []
+                    yield [(0x4F, elf.aid), (0x9F70, b"\x01"), (0xCE, elf.version), *modules, (0xCC, elf.domain)]
 
 
 def _criteria(data: bytes) -> tuple[bytes, set[int]]:

@@ -1,6 +1,7 @@
 """Who may speak to the Security Domain: opening, using and losing its secure channel (GPCS 10.2, 11.4, 11.5)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from hmac import compare_digest
 from typing import Final, NoReturn, Protocol, TypeAlias
@@ -33,15 +34,32 @@ class Channel(Protocol):
         """Return sensitive data in clear."""
 
 
-class Session:
-    """Keep the current secure channel and the counters that guard its keys."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    """ENC, MAC and DEK of one number, with the counters that guard them."""
 
-    def __init__(self, blank: Blank, eeprom: Eeprom, entropy: Callable[[int], bytes], ended: Callable[[], None]) -> None:
-        self._blank, self._eeprom, self._entropy, self._ended = blank, eeprom, entropy, ended
+    kvn: int
+    keys: tuple[bytes, bytes, bytes] = field(repr=False)
+    counters: Eeprom = field(repr=False)
+
+
+class Session:
+    """Keep the current secure channel to one security domain, that *blank* names as its ISD, and its keys' counters."""
+
+    def __init__(
+        self,
+        blank: Blank,
+        eeprom: Eeprom,
+        key_set: Callable[[int], KeySet],
+        entropy: Callable[[int], bytes],
+        ended: Callable[[], None],
+    ) -> None:
+        """*key_set* returns the one of a number, for 0 the first; it refuses with 6A88."""
+        self._blank, self._eeprom, self._key_set, self._entropy, self._ended = blank, eeprom, key_set, entropy, ended
         kinds: dict[int, Callable[..., Handshake]] = {1: scp01.Handshake, 2: scp02.Handshake}
         self._kind = kinds.get(blank.scp, partial(scp03.Handshake, pads_empty=blank.pads_empty))
-        self._keys = (blank.enc, blank.mac, blank.dek)
         self._is_implicit = blank.scp == 2 and not blank.i & scp02.IS_EXPLICIT
+        self._used: KeySet | None = None
         self._handshake: Handshake | None = None
         self._channel: Channel | None = None
         self._agreement = scp11.Agreement(blank.ecka, self._identifiers, entropy) if blank.ecka else None
@@ -105,60 +123,55 @@ class Session:
     def initialize_update(self, apdu: Apdu) -> Answer:
         """Start a handshake; a former session is over, even if this command is refused (GPCS 11.5)."""
         self.end()
-        self._check_blocked()
         if apdu.secured:
             raise RefusedError(0x6E00)
         if apdu.p2:
             raise RefusedError(0x6A86)
         if apdu.ne is None:
             raise RefusedError(0x6700)
-        blank = self._blank
-        if apdu.p1 not in (0, blank.kvn):
-            raise RefusedError(0x6A88)
+        used = self._used = self._key_set(apdu.p1)
+        self._check_blocked(used)
         if self._is_implicit:
             raise RefusedError(0x6D00)
-        self._handshake = self._kind(
-            self._keys,
-            blank.i,
-            blank.isd_aid,
-            self._eeprom.number(SEQUENCE),
-            apdu.data,
-            self._entropy,
-        )
-        self._eeprom.count(SEQUENCE, self._handshake.counter_now)
-        return Answer(data=blank.kdd + bytes((blank.kvn,)) + self._handshake.answer)
+        blank, sequence = self._blank, used.counters.number(SEQUENCE)
+        handshake = self._kind(used.keys, blank.i, blank.isd_aid, sequence, apdu.data, self._entropy)
+        used.counters.count(SEQUENCE, handshake.counter_now)
+        self._handshake = handshake
+        return Answer(data=blank.kdd + bytes((used.kvn,)) + handshake.answer)
 
     def external_authenticate(self, apdu: Apdu) -> Answer:
         """Open the channel at the level in P1; a wrong cryptogram or C-MAC spends a try (GPCS 11.4, annex E)."""
-        handshake = self._handshake
+        handshake, used = self._handshake, self._used
         self.end()
-        self._check_blocked()
+        if used:
+            self._check_blocked(used)
         if not apdu.secured:
             raise RefusedError(0x6E00)
-        if handshake is None:
+        if handshake is None or used is None:
             raise RefusedError(0x6985)
         if len(apdu.data) != 2 * handshake.size:
             raise RefusedError(0x6700)
         if apdu.p2 or apdu.p1 not in handshake.levels:
             raise RefusedError(0x6A86)
         if not compare_digest(apdu.data[: handshake.size], handshake.host_cryptogram):
-            self._fail(0x6300)
+            self._fail(used, 0x6300)
         channel = handshake.channel(apdu.p1)
         try:
             channel.unwrap(apdu, 0x01)
         except RefusedError as wrong:
-            self._fail(wrong.sw)
-        self._eeprom.count(FAILURES, 0)
-        self._eeprom.count(SEQUENCE, handshake.counter_after)
+            self._fail(used, wrong.sw)
+        used.counters.count(FAILURES, 0)
+        used.counters.count(SEQUENCE, handshake.counter_after)
         self._channel = channel
         return Answer()
 
-    def _fail(self, sw: int) -> NoReturn:
-        self._eeprom.count(FAILURES, self._eeprom.number(FAILURES) + 1)
+    @staticmethod
+    def _fail(used: KeySet, sw: int) -> NoReturn:
+        used.counters.count(FAILURES, used.counters.number(FAILURES) + 1)
         raise RefusedError(sw)
 
-    def _check_blocked(self) -> None:
-        if self._eeprom.number(FAILURES) >= self._blank.retries:
+    def _check_blocked(self, used: KeySet) -> None:
+        if used.counters.number(FAILURES) >= self._blank.retries:
             raise RefusedError(0x6983)
 
     def unwrap(self, apdu: Apdu) -> Apdu:
@@ -182,15 +195,16 @@ class Session:
         """Open the channel with its first secured command, where initiation is implicit; a wrong C-MAC spends a try."""
         if not self._is_implicit:
             raise RefusedError(0x6982)
-        self._check_blocked()
-        sequence = self._eeprom.number(SEQUENCE)
-        channel = scp02.implicit(self._keys, self._blank.i, self._blank.isd_aid, sequence)
+        used = self._key_set(0)
+        self._check_blocked(used)
+        sequence = used.counters.number(SEQUENCE)
+        channel = scp02.implicit(used.keys, self._blank.i, self._blank.isd_aid, sequence)
         try:
             plain = channel.unwrap(apdu, C_MAC)
         except RefusedError as wrong:
-            self._fail(wrong.sw)
-        self._eeprom.count(FAILURES, 0)
-        self._eeprom.count(SEQUENCE, sequence + 1)
+            self._fail(used, wrong.sw)
+        used.counters.count(FAILURES, 0)
+        used.counters.count(SEQUENCE, sequence + 1)
         self._channel = channel
         return plain
 

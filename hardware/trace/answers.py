@@ -46,10 +46,11 @@ def _receipt(_command: Command, shown: Cells) -> Iterator[Detail]:
     if shown == (0,):
         yield Detail("", "no receipt")
         return
-    reader = Reader(shown)
+    reader = Reader(Reader(shown).lv())
     yield Detail("receipt", text(reader.lv()))
-    if reader.left:
-        yield Detail("confirmation", text(reader.rest()))
+    for name in ("confirmation counter", "security domain's data", "token identifier", "digest of the token's data"):
+        if reader.left:
+            yield Detail(name, text(reader.lv()))
 
 
 def _initialized(_command: Command, shown: Cells) -> Iterator[Detail]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from hardware.gp.commands import ISD, LOAD_FILES
+from hardware.gp.commands import ISD, LOAD_FILES, MODULES
 from hardware.iso7816 import Command
 from hardware.trace import meanings, storing
 from hardware.trace.details import Detail, tree
@@ -25,8 +25,6 @@ from hardware.trace.tags import (
     TAGS,
 )
 
-MODULES: Final = 0x10
-"""P1 of GET STATUS: load files and their modules."""
 MORE_OR_LAST: Final = 0x80
 SECURE: Final = 0x04
 

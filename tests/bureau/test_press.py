@@ -319,7 +319,7 @@ def test_a_product_may_leave_the_channel_to_the_card(
     made.look()
     made.write(lambda: None)
     made.verify()
-    assert at.names[:5] == ["SELECT", "GET DATA", "GET DATA", "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE"]
+    assert at.names[:5] == ["SELECT", "GET DATA 0066", "GET DATA 00E0", "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE"]
     assert set(made.results.reached.values()) == {0x0F}
 
 
@@ -330,7 +330,7 @@ def test_a_card_with_other_keys_than_the_master_gives_is_refused_unopened(
     at = station("export-scp03")
     with pytest.raises(ProtocolError, match="it speaks SCP03 i=10: that isn't what the product states"):
         ready(at, keystore, product=replace(SCP02, i=None)).open()
-    assert at.names == ["SELECT", "GET DATA", "GET DATA"]
+    assert at.names == ["SELECT", "GET DATA 0066", "GET DATA 00E0"]
 
 
 def test_refused_host_is_told_apart(station: MakeStation, keystore: SoftKeyStore) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from hardware.errors import CardError, ProtocolError
+from hardware.gp.choice import Choice, choose
 from hardware.iso7816 import run
-from hardware.scp.choice import Choice, choose
 from hardware.tlv import tlv
 from tests.hardware.replay import Replay, replay
 
@@ -27,7 +27,8 @@ ABSENT = "6A88"
 def recognition(*protocols: str) -> str:
     """Return card recognition data that name these protocols, as numbers and options in hex."""
     named = b"".join(tlv(0x64, tlv(0x06, bytes.fromhex("2A864886FC6B04" + each))) for each in protocols)
-    return tlv(0x66, tlv(0x73, tlv(0x06, bytes.fromhex("2A864886FC6B01")) + named)).hex()
+    version = tlv(0x60, tlv(0x06, bytes.fromhex("2A864886FC6B02020301")))
+    return tlv(0x66, tlv(0x73, tlv(0x06, bytes.fromhex("2A864886FC6B01")) + version + named)).hex()
 
 
 def keys(*entries: str) -> str:
@@ -46,16 +47,18 @@ def card(first: str, second: str = ABSENT) -> Replay:
         (SCP02_15, ABSENT, 0, Choice(scp="SCP02", i=0x15)),
         (SCP03_70, ABSENT, 0, Choice(scp="SCP03", i=0x70)),
         (SCP03_70, keys("01308820", "02308820", "03308820"), 0x30, Choice(scp="SCP03", i=0x70, bits=256)),
-        (SCP03_70, keys("0130FF8800180100", "0230FF8800180100"), 0x30, Choice(scp="SCP03", i=0x70, bits=192)),
+        (SCP03_70, keys("0130FF880018010000", "0230FF880018010000"), 0x30, Choice(scp="SCP03", i=0x70, bits=192)),
         (recognition("0215", "0371"), keys("01208010", "01308810"), 0x30, Choice(scp="SCP03", i=0x71, bits=128)),
         (recognition("0215", "0371"), keys("01208010", "01308810"), 0x20, Choice(scp="SCP02", i=0x15, bits=128)),
         (recognition("0105"), keys("01018010"), 1, Choice(scp="SCP01", i=0x05, bits=128)),
         (recognition("0215", "0215"), ABSENT, 0, Choice(scp="SCP02", i=0x15)),
         (SCP03_70, keys("01308810", "01318820"), 0, Choice(scp="SCP03", i=0x70)),
+        (recognition("0215", "0370"), keys("01208010", "01708810"), 0, Choice(scp="SCP02", i=0x15, bits=128)),
     ],
 )
 def test_the_card_says_which_channel_it_speaks(first: str, second: str, kvn: int, chosen: Choice) -> None:
-    """Recognition data name it; where they name several, the key set's type decides. SCP80 is no channel of a bureau's."""
+    """Recognition data name it; where they name several, the key set's type decides. SCP80 is no channel of a bureau's,
+    and set 70 is a token's."""
     at = card(first, second)
     assert run(choose(None, None, kvn), at) == chosen
     assert at.finished
@@ -102,11 +105,11 @@ def test_damaged_recognition_data_are_refused(cut: int) -> None:
 @pytest.mark.parametrize("entry", ["", "01", "0120", "012080", "0120FF80", "0120FF8000"])
 def test_damaged_key_information_is_refused(entry: str) -> None:
     """An entry that doesn't reach its key's length."""
-    with pytest.raises(ProtocolError, match="key information is damaged"):
+    with pytest.raises(ProtocolError, match="GET DATA 00E0: the card's answer is malformed"):
         run(choose(None, None, 0), card(SCP02_15, keys(entry)))
 
 
 def test_a_refused_question_is_the_cards_error() -> None:
     """6A88 says that there is none; any other status word isn't taken for that."""
-    with pytest.raises(CardError, match="GET DATA: 6985"):
+    with pytest.raises(CardError, match="GET DATA 0066: 6985"):
         run(choose(None, None, 0), replay([("80CA006600", "6985")]))

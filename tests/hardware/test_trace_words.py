@@ -268,7 +268,9 @@ ANSWERS = [
      ["data  0102030405060708090A20020000" + "11" * 15]),
     ("80502000", "0102030405060708090A" + "2004" + "11" * 16, ["data  0102030405060708090A2004" + "11" * 16]),
     ("80880313", "5F490104860101", ["5F49 public key  04", "86 receipt       01"]),
-    ("80E40000", "02ABCD0102", ["receipt       ABCD", "confirmation  0102"]),
+    ("80E40000", "0A02ABCD02000103112233", [
+        "receipt                 ABCD", "confirmation counter    0001", "security domain's data  112233",
+    ]),
     ("80E40000", "05AB", ["data  05AB"]),
     ("80840000", "0123456789ABCDEF", ["data  0123456789ABCDEF"]),
 ]  # fmt: skip

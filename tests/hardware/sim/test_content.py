@@ -55,13 +55,13 @@ def test_search_by_the_beginning_of_an_aid(prepared: Host) -> None:
 @pytest.mark.parametrize(
     ("header", "data", "sw"),
     [
-        ("80F24000", ANY, 0x6A86), ("80F24001", ANY, 0x6A86), ("80F2C002", ANY, 0x6A86), ("80F20002", ANY, 0x6A86),
+        ("80F24004", ANY, 0x6A86), ("80F24001", ANY, 0x6985), ("80F2C002", ANY, 0x6A86), ("80F20002", ANY, 0x6A86),
         ("80F28002", b"", 0x6A80), ("80F28002", b"\x5c\x01\x4f", 0x6A80), ("80F28002", b"\x4f\x05\xa0", 0x6A80),
         ("80F28002", ANY + b"\x84\x00", 0x6A80), ("80F28003", ANY, 0x6985),
     ],
 )  # fmt: skip
 def test_get_status_parameters(header: str, data: bytes, sw: int, opened: Host) -> None:
-    """The deprecated form, combined kinds, a missing or cut 4F, next without first."""
+    """Unknown bits of P2, combined kinds, a missing or cut 4F, next without first."""
     assert opened.sw(header, data) == sw
 
 
@@ -106,9 +106,9 @@ def test_install_fields(fields: tuple[bytes, ...], sw: int, prepared: Host) -> N
     assert prepared.sw("80E60C00", lvs(*fields)) == sw
 
 
-@pytest.mark.parametrize("header", ["80E61000", "80E64000", "80E68200", "80E60201", "80E60000"])
+@pytest.mark.parametrize("header", ["80E68200", "80E60201", "80E60000", "80E61800", "80E60E00", "80E60E02"])
 def test_other_installs_are_6a86(header: str, opened: Host) -> None:
-    """No extradition, registry update, more blocks or combined load and install on this chip."""
+    """No segments, no parts of a combined load and install but its first and its last, and nothing that isn't defined."""
     assert opened.sw(header, lvs(caps.PACKAGE, b"", b"", b"", b"")) == 0x6A86
 
 
@@ -131,7 +131,7 @@ def test_load_file_with_instances_is_kept(prepared: Host) -> None:
     ("header", "data", "sw"),
     [
         ("80E40000", b"\x4f\x07" + bytes(7), 0x6A88), ("80E40000", b"\x4f\x07" + caps.MODULE, 0x6A88),
-        ("80E40000", b"\xd2\x01\x20", 0x6A80), ("80E40000", b"\x4f\x07\xa0", 0x6A80),
+        ("80E40000", b"\xd2\x02\x20\x20", 0x6A80), ("80E40000", b"\x4f\x07\xa0", 0x6A80),
         ("80E40040", b"\x4f\x07" + caps.INSTANCE, 0x6A86), ("80E40000", b"\x4f\x07" + caps.INSTANCE, 0x9000),
     ],
 )  # fmt: skip

@@ -36,6 +36,7 @@ class Terminal:
     enc: bytes = b""
     mac: bytes = b""
     rmac: bytes = b""
+    dek: bytes = b""
     chain: bytes = b""
     counter: int = 0
 
@@ -71,7 +72,7 @@ class Terminal:
             first + crypto.ecdh(Curve.P256, static.private, self.keys.point), bytes((usage, 0x88, 16)), 80
         )
         assert receipt == crypto.cmac(stream[:16], request + answer[:68])
-        self.enc, self.mac, self.rmac = (stream[at : at + 16] for at in (16, 32, 48))
+        self.enc, self.mac, self.rmac, self.dek = (stream[at : at + 16] for at in (16, 32, 48, 64))
         self.chain, self.counter = receipt, 0
 
     def secured(self, header: str, body: bytes = b"", *, encrypt: bool = True) -> int:
@@ -157,12 +158,50 @@ def test_never_over_a_script(header: str, terminal: Make) -> None:
     assert card.secured(header, b"\x4f\0") in (0x6985, 0x6D00)
 
 
-@pytest.mark.parametrize(("body", "sw"), [("D00101", 0x6985), ("D20103", 0x6985), ("4F05A000000001", 0x6A88)])
+@pytest.mark.parametrize(
+    ("body", "sw"), [("D00101", 0x6985), ("D20130", 0x6985), ("D00101D20130", 0x6985), ("4F05A000000001", 0x6A88)]
+)
 def test_keys_are_not_deleted_over_a_script(body: str, sw: int, terminal: Make) -> None:
     """DELETE of an application goes through, and finds none."""
     card = terminal()
     card.open("c")
     assert card.secured("80E40000", bytes.fromhex(body)) == sw
+
+
+def new_key(card: Terminal) -> bytes:
+    """Return set 31 with one AES key, 16 x 11, under the session's DEK (Amendment D 7.2); its check value left out."""
+    return b"\x31\x88\x11\x10" + crypto.aes_cbc_encrypt(card.dek, b"\x11" * 16) + b"\0"
+
+
+@pytest.mark.parametrize(("variant", "sw"), [("a", 0x9000), ("b", 0x6982), ("c", 0x6985)])
+def test_keys_are_put_by_whom_the_card_knows_and_never_by_a_script(variant: str, sw: int, terminal: Make) -> None:
+    """Under the agreed DEK; what is refused changes no key."""
+    card = terminal()
+    before = card.raw(bytes.fromhex("80CA00E000"))
+    card.open(variant)
+    assert card.secured("80D80001", new_key(card)) == sw
+    added = bytes.fromhex("C00401318810") if sw == 0x9000 else b""
+    card.card.reset()
+    after = card.raw(bytes.fromhex("80CA00E000"))
+    assert len(after) == len(before) + len(added)
+    assert added in after
+
+
+def test_key_set_that_no_session_uses_is_deleted(terminal: Make) -> None:
+    """Over SCP11a those of SCP03 may go, though a handshake with them was begun before."""
+    card = terminal()
+    assert card.sw(apdu("80503000", bytes(8))) == 0x9000
+    card.open("a")
+    assert card.secured("80E40000", bytes.fromhex("D20130")) == 0x9000
+    assert card.sw(apdu("80503000", bytes(8))) == 0x6A88
+
+
+@pytest.mark.parametrize("body", ["D20103", "D20104", "D00111"])
+def test_the_keys_of_scp11_stay(body: str, terminal: Make) -> None:
+    """The chip has them from its factory: deleting one is 6985."""
+    card = terminal()
+    card.open("a")
+    assert card.secured("80E40000", bytes.fromhex(body)) == 0x6985
 
 
 def test_set_status_goes_over_the_others(terminal: Make) -> None:
