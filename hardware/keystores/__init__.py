@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, NewType, Protocol
 
+from hardware.crypto import Curve
 from hardware.diversification import Recipe
 from hardware.keys import Algorithm, Base
 
@@ -16,6 +17,7 @@ __all__ = [
     "DataKey",
     "Dek",
     "Derivation",
+    "EccPublic",
     "KeyId",
     "KeyInfo",
     "KeyStore",
@@ -23,8 +25,12 @@ __all__ = [
     "Mode",
     "Purpose",
     "Recipe",
+    "RsaPublic",
+    "Signing",
+    "Static",
     "Transport",
     "Wrap",
+    "Wrapped",
 ]
 
 KeyId = NewType("KeyId", str)
@@ -45,6 +51,21 @@ class Purpose(StrEnum):
     TRANSPORT = "transport"
     AGREEMENT = "agreement"
     """The private key of the off-card entity's certificate (SK.OCE.ECKA of SCP11)."""
+    SIGNING = "signing"
+    """Signs what allows a change of content, or checks what proves it; cards get its public half, or all of a secret one."""
+
+
+class Signing(StrEnum):
+    """How a message is signed."""
+
+    RETAIL_MAC = "retail-mac"
+    """ISO/IEC 9797-1 algorithm 3 over padding method 2."""
+    CMAC = "cmac"
+    RSA_PKCS1_SHA1 = "rsa-pkcs1-sha1"
+    RSA_PSS_SHA256 = "rsa-pss-sha256"
+    """With a salt as long as the hash."""
+    ECDSA = "ecdsa"
+    """r and s, the hash as long as a coordinate."""
 
 
 class Method(StrEnum):
@@ -131,6 +152,40 @@ class Dek:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Static:
+    """Names one static key of a card."""
+
+    card: CardKeys
+    base: Base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapped:
+    """A key under a card's DEK, padded on its right to whole blocks: *size* bytes of it count. *kcv*: its check value."""
+
+    algorithm: Algorithm
+    value: bytes = field(repr=False)
+    size: int
+    kcv: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsaPublic:
+    """The public half of an RSA key, big-endian without leading zeros."""
+
+    modulus: bytes
+    exponent: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EccPublic:
+    """The public half of a key on a curve: its uncompressed point."""
+
+    curve: Curve
+    point: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transport:
     """Names the key that an issuer's value stands under, and how; CBC (else ECB) begins at *iv*, empty for zero."""
 
@@ -199,6 +254,18 @@ class KeyStore(Protocol):
 
     def translate(self, value: bytes, transport: Transport | None, dek: Dek) -> bytes:
         """Re-encrypt *value* from *transport* (None: it stands clear) to *dek*; it must be whole blocks of both."""
+
+    def wrap(self, key: KeyId | Static, dek: Dek) -> Wrapped:
+        """Encrypt a card's static key, or a registered signing key that isn't RSA, under *dek*, to be put onto a card."""
+
+    def public(self, key: KeyId) -> RsaPublic | EccPublic:
+        """Return the public half of a signing key; one that is a secret of its own raises."""
+
+    def sign(self, key: KeyId, message: bytes, method: Signing) -> bytes:
+        """Return the signature or MAC of a signing key over *message*; a *method* that isn't its own raises."""
+
+    def verify(self, key: KeyId, message: bytes, signature: bytes, method: Signing) -> bool:
+        """Tell whether *signature* is that of a signing key over *message*."""
 
     def new_data_key(self) -> tuple[DataKey, bytes]:
         """Make a data key; returns it with its wrapped form, which may be stored."""

@@ -11,20 +11,25 @@ from hardware import crypto
 from hardware.certificates import parse
 from hardware.diversification import diversify
 from hardware.errors import KeyStoreError
-from hardware.keys import Algorithm, Base, check, kcv
+from hardware.keys import LENGTHS, Algorithm, Base, bits, check, kcv
 from hardware.keystores import (
     Agreement,
     CardKeys,
     DataKey,
     Dek,
     Derivation,
+    EccPublic,
     KeyId,
     KeyInfo,
     Method,
     Mode,
     Purpose,
+    RsaPublic,
+    Signing,
+    Static,
     Transport,
     Wrap,
+    Wrapped,
 )
 from hardware.keystores.keyfile import OWN, Entry, KeyFile, locked
 
@@ -37,6 +42,17 @@ ENCRYPT: Final[Mapping[Wrap, Callable[[bytes, bytes], bytes]]] = {
 ALGORITHMS: Final = {
     Method.DES3_CBC: Algorithm.DES3, Method.DES3_ECB: Algorithm.DES3, Method.CMAC_KDF: Algorithm.AES,
 }  # fmt: skip
+METHODS: Final = {
+    Algorithm.DES3: (Signing.RETAIL_MAC,),
+    Algorithm.AES: (Signing.CMAC,),
+    Algorithm.RSA: (Signing.RSA_PKCS1_SHA1, Signing.RSA_PSS_SHA256),
+}
+SIGN: Final[Mapping[Signing, Callable[[bytes, bytes], bytes]]] = {
+    Signing.RETAIL_MAC: lambda key, message: crypto.retail_mac(key, crypto.pad80(message, crypto.DES_BLOCK)),
+    Signing.CMAC: crypto.cmac,
+    Signing.RSA_PKCS1_SHA1: crypto.rsa_pkcs1_sha1_sign,
+    Signing.RSA_PSS_SHA256: crypto.rsa_pss_sha256_sign,
+}
 
 
 def derived(static: bytes, derivation: Derivation) -> bytes:
@@ -59,7 +75,8 @@ def _check(info: KeyInfo, value: bytes, certificates: tuple[bytes, ...]) -> None
         raise KeyStoreError(f"key id {key!r} isn't upper-case hex")
     if purpose is Purpose.MASTER and algorithm is Algorithm.DES3 and len(value) != 16:
         raise KeyStoreError(f"key {key}: a 3DES master key has 16 bytes, not {len(value)}")
-    if (purpose is Purpose.AGREEMENT) != (algorithm.curve is not None):
+    ciphered = algorithm in LENGTHS
+    if (algorithm.curve is None) if purpose is Purpose.AGREEMENT else (purpose is not Purpose.SIGNING and not ciphered):
         raise KeyStoreError(f"key {key}: a key for {algorithm} can't serve as {purpose} key")
     if purpose is not Purpose.AGREEMENT:
         if certificates:
@@ -160,7 +177,7 @@ class SoftKeyStore:
             name=name,
             purpose=purpose,
             algorithm=algorithm,
-            size=8 * len(value),
+            size=bits(algorithm, value),
             mode=mode,
             kcv=kcv(algorithm, value).hex().upper(),
         )
@@ -197,6 +214,62 @@ class SoftKeyStore:
         clear = value if transport is None else self._decrypt(value, transport)
         key = self._dek(dek)
         return ENCRYPT[dek.wrap](key, clear)
+
+    def wrap(self, key: KeyId | Static, dek: Dek) -> Wrapped:
+        """Encrypt a card's static key, or a registered signing key that isn't RSA, under *dek*, to be put onto a card."""
+        if isinstance(key, Static):
+            algorithm = self._for(key.card.master, Purpose.MASTER).info.algorithm
+            value = self._static(key.card, key.base, algorithm)
+        else:
+            entry = self._for(key, Purpose.SIGNING)
+            algorithm, value = entry.info.algorithm, self._value(entry)
+            if algorithm is Algorithm.RSA:
+                raise KeyStoreError(f"key {key}: of an RSA key only the public half goes onto a card")
+        padded = value + crypto.random_bytes(-len(value) % dek.wrap.block)
+        return Wrapped(
+            algorithm=algorithm, value=self.translate(padded, None, dek), size=len(value), kcv=kcv(algorithm, value)
+        )  # fmt: skip
+
+    def public(self, key: KeyId) -> RsaPublic | EccPublic:
+        """Return the public half of a signing key; one that is a secret of its own raises."""
+        entry = self._for(key, Purpose.SIGNING)
+        algorithm, value = entry.info.algorithm, self._value(entry)
+        if algorithm.curve:
+            return EccPublic(curve=algorithm.curve, point=crypto.ec_public(algorithm.curve, value))
+        if algorithm is not Algorithm.RSA:
+            raise KeyStoreError(f"key {key} is for {algorithm} and has no public half")
+        modulus, exponent = crypto.rsa_public(value)
+        return RsaPublic(modulus=modulus, exponent=exponent)
+
+    def sign(self, key: KeyId, message: bytes, method: Signing) -> bytes:
+        """Return the signature or MAC of a signing key over *message*; a *method* that isn't its own raises."""
+        entry = self._signing(key, method)
+        value, curve = self._value(entry), entry.info.algorithm.curve
+        try:
+            if curve:
+                return crypto.ecdsa_sign(curve, value, message)
+            return SIGN[method](value, message)
+        except ValueError as wrong:
+            raise KeyStoreError(f"key {key}: {wrong}") from wrong
+
+    def verify(self, key: KeyId, message: bytes, signature: bytes, method: Signing) -> bool:
+        """Tell whether *signature* is that of a signing key over *message*."""
+        entry = self._signing(key, method)
+        value, curve = self._value(entry), entry.info.algorithm.curve
+        if curve:
+            return crypto.ecdsa_verify(curve, crypto.ec_public(curve, value), message, signature)
+        if method is Signing.RSA_PKCS1_SHA1:
+            return crypto.rsa_pkcs1_sha1_verify(*crypto.rsa_public(value), message, signature)
+        if method is Signing.RSA_PSS_SHA256:
+            return crypto.rsa_pss_sha256_verify(*crypto.rsa_public(value), message, signature)
+        return compare_digest(SIGN[method](value, message), signature)
+
+    def _signing(self, key: KeyId, method: Signing) -> Entry:
+        entry = self._for(key, Purpose.SIGNING)
+        algorithm = entry.info.algorithm
+        if method not in ((Signing.ECDSA,) if algorithm.curve else METHODS[algorithm]):
+            raise KeyStoreError(f"key {key} is for {algorithm} and doesn't sign with {method}")
+        return entry
 
     def new_data_key(self) -> tuple[DataKey, bytes]:
         """Make a data key; returns it with its wrapped form, which may be stored."""
