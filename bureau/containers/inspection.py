@@ -144,13 +144,12 @@ class Inspector:
         return info
 
     def _master(self, product: Product, card: etree._Element, place: Place, job: Job) -> None:
-        if product.master is None:
-            return
-        info = self._key(UniqueID(product.master))
-        if info is None or info.purpose is not product.purpose:
-            self._say_once(card, place, job, "ValidCardProfileID", _unfit(product.master, product.purpose, info))
-        else:
-            self._keep_mode(info, card, "ValidCardProfileID", place, job)
+        for master in product.masters():
+            info = self._key(UniqueID(master))
+            if info is None or info.purpose is not product.purpose:
+                self._say_once(card, place, job, "ValidCardProfileID", _unfit(master, product.purpose, info))
+            else:
+                self._keep_mode(info, card, "ValidCardProfileID", place, job)
 
     def _keep_mode(self, info: KeyInfo, element: etree._Element, name: str, place: Place, job: Job) -> None:
         """Say so, once a job, where a job's keys are of both modes."""

@@ -47,7 +47,7 @@ def product(plant: Plant, desk: Desk, expected: str, mode: Mode) -> Product:
     if not fits:
         unfit = plant.products[expected].unfit(desk.atr, desk.protocol) if expected in plant.products else None
         raise PlanError(unfit or f"the card's ATR {desk.atr.hex().upper()} is of no product; {expected} was recorded")
-    if fits[0].master is not None and (of := plant.keystore.info(fits[0].master).mode) is not mode:
+    for of in {plant.keystore.info(key).mode for key in fits[0].masters()} - {mode}:
         raise NotAllowedError(
             f"the master key of {fits[0].name} is a {of.lower()} key", f"This takes {mode.lower()} keys: see `bureau keys`."
         )

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
+from hardware.crypto import random_bytes
 from hardware.diversification import recipe
-from hardware.errors import AuthenticationError, CardError, PlanError, ReadBackError
+from hardware.errors import AuthenticationError, CardError, PlanError, ReadBackError, WrongCard
 from hardware.gp import commands, identity, registry
 from hardware.gp.choice import choose
 from hardware.gp.identity import Identity
 from hardware.gp.registry import Registry
 from hardware.iso7816 import AID, Command, Dialogue, Response, T, Transmit, run
-from hardware.keystores import Agreement, CardKeys, Dek, Derivation, KeyId, KeyStore
+from hardware.keystores import Agreement, Base, CardKeys, Dek, Derivation, KeyId, KeyStore, Static
 from hardware.perso.order import Order
 from hardware.perso.plan import Catalog, Plan, blank, plan, security_level
 from hardware.perso.product import Product
 from hardware.perso.readback import check_provable, read_back
+from hardware.perso.rotation import Rotation
 from hardware.perso.steps import Origin
 from hardware.scp import OffCard, Opening, SecureChannel, channel, secured
 
@@ -67,6 +69,7 @@ class Work:
     """Everything about one card that can be made ready before there is a blank.
 
     seed: SEED drawn bytes, for an ephemeral key where keys are agreed on; certificates are judged by *today*.
+    own_challenge: the host challenge of the channel that proves the card's own keys.
     """
 
     order: Order
@@ -75,6 +78,7 @@ class Work:
     host_challenge: bytes
     seed: bytes = field(default=b"", repr=False)
     today: date = date.max
+    own_challenge: bytes = field(default_factory=lambda: random_bytes(16))
 
 
 class Press:
@@ -130,7 +134,9 @@ class Press:
         Raises HardwareError; the status word of each step, the failed one too, is in *results*.
         """
         gate = Gate(self._transmit, begin)
-        dek = Dek(card=self._card_keys(self._channel.kdd), derivation=self._channel.dek(), wrap=self._channel.WRAP)
+        if self.plan.rotation:
+            self._rotate(self.plan.rotation, gate)
+        dek = self._dek()
         for step in self.plan.steps:
             self._enter(str(step))
             try:
@@ -140,6 +146,22 @@ class Press:
                 raise
             self._note(step.origin, 0x9000)
         gate.open()
+
+    def _rotate(self, rotation: Rotation, gate: Gate) -> None:
+        """Give the card its own keys; the transport keys go once a channel with the new ones has proved them."""
+        self._enter(str(rotation))
+        product, chip = self._work.product.finished(), self.results.identity
+        card = self._card_keys(self._channel.kdd, product)
+        wrapped = [self._keystore.wrap(Static(card=card, base=base), self._dek()) for base in Base]
+        run(self._secured(rotation.put(wrapped, self._channel.WRAP)), gate)
+        self._work = replace(self._work, product=product, host_challenge=self._work.own_challenge)
+        if self.open() != chip:
+            raise WrongCard("another chip answers with the new keys than the one that took them")
+        self._enter(f"delete transport key set {rotation.transport:02X}")
+        run(self._secured(rotation.retire()), gate)
+
+    def _dek(self) -> Dek:
+        return Dek(card=self._card_keys(self._channel.kdd), derivation=self._channel.dek(), wrap=self._channel.WRAP)
 
     def verify(self) -> None:
         """Read back the state of each application; raises HardwareError, StateError where one isn't what it must be."""
@@ -190,7 +212,7 @@ class Press:
         product = self._work.product
         yield commands.select(opening.sd_aid)
         choice = yield from choose(product.scp, product.i, opening.kvn)
-        master = self._master()
+        master = _master(product)
         if choice.bits not in (None, size := self._keystore.info(master).size):
             raise PlanError(f"the card says that its keys have {choice.bits} bits; master key {master} has {size}")
         return (yield from channel(choice.scp).open(replace(opening, i=choice.i), self._session_keys))
@@ -209,14 +231,15 @@ class Press:
         chain = self._keystore.certificates(product.master)
         return OffCard(terms=product.terms, seed=seed, today=self._work.today, chain=chain)
 
-    def _card_keys(self, kdd: bytes) -> CardKeys:
-        return CardKeys(master=self._master(), recipe=recipe(self._work.product.recipe), kdd=kdd)
+    def _card_keys(self, kdd: bytes, product: Product | None = None) -> CardKeys:
+        product = product or self._work.product
+        return CardKeys(master=_master(product), recipe=recipe(product.recipe), kdd=kdd)
 
-    def _master(self) -> KeyId:
-        product = self._work.product
-        if product.master is None:
-            raise PlanError(f"{product.name} names no master key")
-        return product.master
+
+def _master(product: Product) -> KeyId:
+    if product.master is None:
+        raise PlanError(f"{product.name} names no master key")
+    return product.master
 
 
 def tries(wrong: AuthenticationError, limit: int | None) -> str:

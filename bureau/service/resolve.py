@@ -67,4 +67,4 @@ def _opened(plant: Plant, work: Work, found: Suspect, desk: Desk) -> Press:
 def _work(plant: Plant, found: Suspect, desk: Desk) -> Work:
     with plant.ledger.read() as connection:
         made_as = encoders.machine(connection, found.encoder).product
-    return prepare(plant, bench.product(plant, desk, made_as, found.record.mode), found.record)
+    return prepare(plant, bench.product(plant, desk, made_as, found.record.mode).finished(), found.record)

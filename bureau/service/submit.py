@@ -187,7 +187,7 @@ def _asking(plant: Plant, again: Again) -> Callable[[Transaction, Sequence[JobId
 def _mode(plant: Plant, job: JobHeader, transports: frozenset[UniqueID], *, production: bool) -> Mode:
     """Return the mode of a job's keys, those that its records name and its products' own."""
     cards = {card for lot in job.lots for card in lot.profiles}
-    masters = {each.master for each in plant.products.values() if each.master and not cards.isdisjoint(each.profiles)}
+    masters = {key for each in plant.products.values() if not cards.isdisjoint(each.profiles) for key in each.masters()}
     modes = {plant.keystore.info(key).mode for key in (*masters, *map(KeyId, transports))}
     if len(modes) > 1:
         raise BureauError(f"job {job.job_id} mixes TEST and PRODUCTION keys", "Use keys of one mode.")

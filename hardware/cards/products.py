@@ -1,11 +1,13 @@
 """Card products from TOML: every key but the optional ones must be there, no other may be, and each has one type.
 
-Optional are extended, unread, and in [channel] scp, i (the card says them then), pad_empty and tries. A card that isn't
-GlobalPlatform has no table [channel]: isd_aid, scp, i and master are None, and what else belongs to a channel means nothing.
+Optional are extended, unread, the table [keys], and in [channel] scp, i (the card says them then), pad_empty and tries.
+A card that isn't GlobalPlatform has no table [channel]: isd_aid, scp, i and master are None, and what else belongs to a
+channel means nothing.
 """
 
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Final, Protocol, TypeVar
@@ -17,7 +19,7 @@ from hardware.errors import PlanError
 from hardware.iso7816 import AID
 from hardware.keystores import KeyId
 from hardware.perso.order import UniqueID
-from hardware.perso.product import Product
+from hardware.perso.product import KeySet, Product
 from hardware.scp import Terms
 from hardware.scp.initiation import SHORT
 
@@ -82,6 +84,8 @@ def _product(name: str, table: dict[str, object]) -> Product:
         profiles=tuple(UniqueID(profile.hex().upper()) for profile in card.hexadecimals("profiles")),
         terms=_terms(channel) if channel and "agreement" in channel else None,
     )
+    if own := table.pop("keys", None):
+        product = replace(product, keys=_key_set(own, product))
     for keys in filter(None, (channel, card)):
         keys.end()
     _check(product)
@@ -138,6 +142,24 @@ def _check_channel(product: Product) -> None:
     if product.level not in options[product.i]:
         said = ", ".join(f"{level:02X}" for level in sorted(options[product.i]))
         raise ValueError(f"channel.level: {product.scp} i={product.i:02X} has the levels {said}, not {product.level:02X}")
+
+
+def _key_set(table: object, product: Product) -> KeySet:
+    """Read the card's own keys; raises ValueError where the transport keys can't be told from them, or aren't there."""
+    if not isinstance(table, dict) or product.isd_aid is None:
+        raise ValueError("keys: must be a table, of a card that has a table [channel]")
+    if product.terms:
+        raise ValueError(f"keys: {product.scp} agrees on its keys, and has no transport keys that they could replace")
+    own = _Keys(table, "keys.")
+    keys = KeySet(
+        kvn=own.number("kvn", 1, 0x7F),
+        master=KeyId(own.hexadecimal("master").hex().upper()),
+        recipe=own.known("recipe", diversification.recipe),
+    )
+    own.end()
+    if product.kvn in (0, keys.kvn):
+        raise ValueError("keys.kvn: the transport keys need a number of their own in channel.kvn, to be deleted by")
+    return keys
 
 
 def _check_block(product: Product) -> None:

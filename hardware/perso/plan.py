@@ -15,6 +15,7 @@ from hardware.perso.layout import Layout, layout
 from hardware.perso.order import Action, ApplicationOrder, Order, Step, TargetState, UniqueID
 from hardware.perso.product import Product
 from hardware.perso.profiles import ApplicationInstance, ApplicationProfile, CardProfile
+from hardware.perso.rotation import Rotation
 from hardware.perso.steps import Delete, Install, Load, Origin, Personalize, PlanStep
 from hardware.perso.values import coded, elements
 
@@ -36,13 +37,15 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The steps of one card, and the life cycle state that each application must then report."""
+    """The steps of one card, the change of its keys ahead of them, and the states that applications must then report."""
 
     steps: tuple[PlanStep, ...]
     states: Mapping[AID, int]
+    rotation: Rotation | None = None
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.steps))
+        rotation = (self.rotation,) if self.rotation else ()
+        return "\n".join(map(str, (*rotation, *self.steps)))
 
 
 def security_level(order: Order, product: Product) -> int:
@@ -67,7 +70,11 @@ def plan(order: Order, catalog: Catalog, product: Product, registry: Registry) -
     for task in tasks:
         if task.state and states.get(task.instance.aid) != task.state.code:
             raise PlanError(f"the steps asked for don't bring {task.instance.aid} to {task.state}")
-    return Plan(steps=steps, states={aid: states[aid] for task in tasks if (aid := task.instance.aid) in states})
+    return Plan(
+        steps=steps,
+        states={aid: states[aid] for task in tasks if (aid := task.instance.aid) in states},
+        rotation=Rotation(transport=product.kvn, kvn=product.keys.kvn) if product.keys else None,
+    )
 
 
 def blank(catalog: Catalog, domain: AID) -> Registry:

@@ -1,11 +1,20 @@
 """What the host must know of one chip: a card product, as hardware.cards reads it from config/products."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hardware.iso7816 import AID
 from hardware.keystores import KeyId, Purpose
 from hardware.perso.order import UniqueID
 from hardware.scp import Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    """The keys that a card is to have of its own: their number, and the master and recipe that they come from."""
+
+    kvn: int
+    master: KeyId
+    recipe: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +27,8 @@ class Product:
     deleted and made again; profiles: the card profiles it meets; extended: it takes commands of extended length, and block
     may need them; unread: DGIs and tags that its applications keep without giving them back; pad_empty: its SCP03 expects
     padding where an encrypted command has no data; tries: wrong authentications that block it, if known; terms: of a channel
-    whose keys are agreed on, where *master* is the off-card entity's own key.
+    whose keys are agreed on, where *master* is the off-card entity's own key; keys: put in the place of the channel's,
+    which are only the transport keys then.
     """
 
     name: str
@@ -42,11 +52,21 @@ class Product:
     pad_empty: bool = False
     tries: int | None = None
     terms: Terms | None = None
+    keys: KeySet | None = None
 
     @property
     def purpose(self) -> Purpose:
         """What *master* is."""
         return Purpose.AGREEMENT if self.terms else Purpose.MASTER
+
+    def masters(self) -> tuple[KeyId, ...]:
+        """Return the master keys that making a card takes, all of one purpose."""
+        return tuple(key for key in (self.master, self.keys.master if self.keys else None) if key is not None)
+
+    def finished(self) -> "Product":
+        """Return the product as its cards are once they are made: with their own keys, where they get any."""
+        own = self.keys
+        return replace(self, kvn=own.kvn, master=own.master, recipe=own.recipe, keys=None) if own else self
 
     def matches(self, atr: bytes) -> bool:
         """Return whether *atr* is one of this product's."""

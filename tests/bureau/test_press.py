@@ -22,10 +22,10 @@ from hardware.errors import (
 )
 from hardware.iso7816 import AID, Command, Response
 from hardware.keys import Algorithm
-from hardware.keystores import KeyId, Mode, Purpose, Transport
+from hardware.keystores import Dek, KeyId, Mode, Purpose, Static, Transport, Wrapped
 from hardware.keystores.soft import SoftKeyStore
 from hardware.perso.order import Action, ApplicationOrder, DataSet, Element, Instructions, Order
-from hardware.perso.product import Product
+from hardware.perso.product import KeySet, Product
 from hardware.perso.steps import Origin
 from hardware.sim.blank import BLANKS
 from tests.hardware import cards
@@ -34,6 +34,8 @@ from tests.hardware.cards import application, catalog, elements, order, step
 MASTER = bytes.fromhex("404142434445464748494A4B4C4D4E4F")
 TRANSPORT_KEY = bytes.fromhex("A1A2A3A4A5A6A7A8B1B2B3B4B5B6B7B8")
 IDS = {"SCP02": KeyId("2B02"), "SCP03": KeyId("2B03")}
+OWN_MASTER = bytes.fromhex("F0E1D2C3B4A5968778695A4B3C2D1E0F")
+OWN = {"SCP02": KeyId("2B12"), "SCP03": KeyId("2B13")}
 TRANSPORT = Transport(key=KeyId("2B01"), cbc=False)
 PIN, PIN_SECRET = "241234FFFFFFFFFF", "55A184D9D81E2F26"
 """A PIN block, and the same under the transport key (openssl enc -des-ede-ecb -nopad)."""
@@ -45,7 +47,8 @@ def keystore(tmp_path_factory: pytest.TempPathFactory) -> SoftKeyStore:
     """Return a key store with a master of each cipher and a transport key."""
     store = SoftKeyStore.create(tmp_path_factory.mktemp("keys") / "keys.json", b"for tests")
     for name, algorithm in (("SCP02", Algorithm.DES3), ("SCP03", Algorithm.AES)):
-        store.import_key(IDS[name], MASTER, name=name, purpose=Purpose.MASTER, algorithm=algorithm, mode=Mode.TEST)
+        for key, value in ((IDS[name], MASTER), (OWN[name], OWN_MASTER)):
+            store.import_key(key, value, name=name, purpose=Purpose.MASTER, algorithm=algorithm, mode=Mode.TEST)
     store.import_key(
         TRANSPORT.key, TRANSPORT_KEY, name="TK", purpose=Purpose.TRANSPORT, algorithm=Algorithm.DES3, mode=Mode.TEST
     )
@@ -498,3 +501,84 @@ def test_results_and_work_print_no_value(station: MakeStation, keystore: SoftKey
     made = press(at, keystore)
     shown = (repr(made.results) + repr(record()) + repr(at.sent)).upper()
     assert "5413330089604111" not in shown
+
+
+def with_keys(product: Product) -> Product:
+    """Return a product whose cards get keys of their own: set 40, all three of them the other master."""
+    return replace(product, keys=KeySet(kvn=0x40, master=OWN[str(product.scp)], recipe="none"))
+
+
+@pytest.mark.parametrize(("blank", "product", "kind"), [("payment-scp02", SCP02, "80"), ("export-scp03", SCP03, "88")])
+def test_transport_keys_give_way_to_the_card_s_own(
+    station: MakeStation, keystore: SoftKeyStore, blank: str, product: Product, kind: str
+) -> None:
+    """Put, proved by a channel, and only then the old ones deleted; secrets travel under the card's own DEK afterwards."""
+    at, opened = station(blank), list[int]()
+    secret = elements(("0101", "7000")) + elements(("8010", PIN_SECRET * 2), transport=TRANSPORT)
+    instructions = Instructions(encrypted=frozenset({"8010"}))
+    given = record(*secret, instructions=instructions)
+    press(at, keystore, given, with_keys(product), lambda: opened.append(len(at.sent)))
+    names = at.names
+    put = names.index("PUT KEY")
+    assert names[put : put + 6] == [
+        "PUT KEY", "SELECT", "INITIALIZE UPDATE", "EXTERNAL AUTHENTICATE", "GET DATA 9F7F", "DELETE [key]",
+    ]  # fmt: skip
+    assert opened == [put]
+    assert at.sent[put + 2].p1 == 0x40
+    held = at.memory()
+    own = {key: value["parts"] for key, value in held.items() if key.startswith("key/")}
+    assert own == {f"key/A000000151000000/40/0{kid}": [kind + OWN_MASTER.hex().upper()] for kid in (1, 2, 3)}
+    assert (held[APP + "state"], held[APP + "dgi/8010"]) == ("0F", PIN * 2)
+
+
+def test_finished_card_is_proved_through_its_own_keys(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """The transport keys open it no more."""
+    at = station()
+    press(at, keystore, product=with_keys(SCP02))
+    late = ready(at, keystore, product=with_keys(SCP02))
+    with pytest.raises(CardError, match="INITIALIZE UPDATE: 6A88"):
+        late.open()
+    made = ready(at, keystore, product=with_keys(SCP02).finished())
+    made.open()
+    made.prove()
+
+
+def test_plan_says_that_keys_change(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """It stands ahead of all that is done with the card."""
+    made = ready(station(), keystore, product=with_keys(SCP02))
+    made.open()
+    made.look()
+    first, *_ = str(made.plan).splitlines()
+    assert first == "put key set 40, open a channel with it, delete transport key set 20"
+
+
+def test_keys_that_do_not_open_cost_the_card_nothing_but_its_place(
+    station: MakeStation, keystore: SoftKeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transport keys are still there, no try is spent, and nothing more is done with it."""
+    at = station()
+    monkeypatch.setattr(SoftKeyStore, "wrap", _wraps_other_keys(SoftKeyStore.wrap))
+    with pytest.raises(AuthenticationError, match="card cryptogram"):
+        press(at, keystore, product=with_keys(SCP02))
+    assert at.names[-1] == "INITIALIZE UPDATE"
+    held = at.memory()
+    assert {key.split("/")[2] for key in held if key.startswith("key/")} == {"20", "40"}
+    assert not any(key.startswith(("app/", "elf/")) for key in held)
+
+
+def _wraps_other_keys(wrap: Callable[..., Wrapped]) -> Callable[..., Wrapped]:
+    """Put other keys onto the card than channels are opened with."""
+
+    def wrapped(store: SoftKeyStore, key: Static, dek: Dek) -> Wrapped:
+        return wrap(store, Static(card=replace(key.card, master=dek.card.master), base=key.base), dek)
+
+    return wrapped
+
+
+def test_check_values_that_are_not_the_keys_end_it(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """Nothing is opened with them, and nothing deleted."""
+    at = station()
+    at.answers[0xD8] = Response(bytes.fromhex("40000000000000000000"), 0x9000)
+    with pytest.raises(ProtocolError, match="check values"):
+        press(at, keystore, product=with_keys(SCP02))
+    assert at.names[-1] == "PUT KEY"

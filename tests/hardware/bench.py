@@ -15,12 +15,6 @@ from tests.hardware.opening import keys_of
 from tests.hardware.sim.conftest import fixed
 
 DOMAIN_FILE, DOMAIN_MODULE = AID(bytes.fromhex("A0000001515350")), AID(bytes.fromhex("A000000151535041"))
-KEYS: Mapping[str, bytes] = {
-    "enc": bytes.fromhex("0F0E0D0C0B0A09080706050403020100"),
-    "mac": bytes.fromhex("1F1E1D1C1B1A19181716151413121110"),
-    "dek": bytes.fromhex("2F2E2D2C2B2A29282726252423222120"),
-}
-"""Other keys than those of any blank."""
 
 
 class Bench:
@@ -51,14 +45,22 @@ class Bench:
         self.channel = None
 
     def open(
-        self, aid: AID | None = None, *, kvn: int = 0, keys: Mapping[str, bytes] | None = None, level: int = 3
+        self,
+        aid: AID | None = None,
+        *,
+        kvn: int = 0,
+        keys: Mapping[str, bytes] | None = None,
+        level: int = 3,
+        extended: bool = False,
     ) -> SecureChannel:
         """Select a security domain and open a channel to it, with the blank's own keys or others."""
-        self.again = lambda: self.open(aid, kvn=kvn, keys=keys, level=level)
+        self.again = lambda: self.open(aid, kvn=kvn, keys=keys, level=level, extended=extended)
         domain = aid or self.isd
         static = keys or {"enc": self.blank.enc, "mac": self.blank.mac, "dek": self.blank.dek}
         run(_one(commands.select(domain)), self.transmit)
-        opening = Opening(i=self.blank.i, level=level, kvn=kvn, host_challenge=bytes(range(8)), sd_aid=domain)
+        opening = Opening(
+            i=self.blank.i, level=level, kvn=kvn, host_challenge=bytes(range(8)), sd_aid=domain, extended=extended
+        )
         kind = channel(f"SCP{self.blank.scp:02}")
         self.channel = run(kind.open(opening, keys_of(static)), self.transmit)
         return self.channel

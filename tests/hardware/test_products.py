@@ -276,3 +276,50 @@ def test_only_an_agreement_has_terms(tmp_path: Path) -> None:
     path.write_text(GOOD + AGREEMENT, encoding="utf-8")
     with pytest.raises(ValueError, match=r"channel.agreement: SCP02 has no such table"):
         products.load(path)
+
+
+OWN_KEYS = '[keys]\nkvn = 0x30\nmaster = "2b0602"\nrecipe = "none"\n'
+
+
+def test_card_may_get_keys_of_its_own(tmp_path: Path) -> None:
+    """The table [keys] names them; those of the channel are then only what the card is delivered with."""
+    product = products.load(write(tmp_path, GOOD + OWN_KEYS))
+    assert product.keys is not None
+    assert (product.keys.kvn, product.keys.master, product.keys.recipe) == (0x30, "2B0602", "none")
+    assert product.masters() == ("2B0601", "2B0602")
+    own = product.finished()
+    assert (own.kvn, own.master, own.recipe, own.keys) == (0x30, "2B0602", "none", None)
+    assert own.finished() == own
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "fault"),
+    [
+        ("kvn = 0x30", "kvn = 0x20", "keys.kvn: the transport keys need a number of their own"),
+        ("kvn = 0x20", "kvn = 0x00", "keys.kvn: the transport keys need a number of their own"),
+        ("kvn = 0x30", "kvn = 0", "keys.kvn: must be 1 to 127"),
+        ('recipe = "none"', 'recipe = "nothing"', "keys.recipe: no recipe 'nothing'"),
+        ('recipe = "none"', 'recipe = "none"\ncolour = 1', "keys.colour: no product has such a key"),
+        ('master = "2b0602"', "", "keys.master: is missing"),
+    ],
+)
+def test_keys_of_its_own_that_cannot_be_put(line: str, instead: str, fault: str, tmp_path: Path) -> None:
+    """They need a number that the transport keys don't have, and all that says what they are."""
+    text = GOOD + OWN_KEYS
+    assert line in text
+    with pytest.raises(ValueError, match=fault):
+        products.load(write(tmp_path, text.replace(line, instead)))
+
+
+def test_keys_of_its_own_need_a_channel(tmp_path: Path) -> None:
+    """A card without one takes no PUT KEY."""
+    with pytest.raises(ValueError, match=r"keys: must be a table, of a card that has a table \[channel\]"):
+        products.load(write(tmp_path, GOOD.partition("[channel]")[0] + OWN_KEYS))
+
+
+def test_who_agrees_on_keys_has_none_to_replace(tmp_path: Path) -> None:
+    """An SCP11 product's cards have no transport keys."""
+    path = tmp_path / "agreeing.toml"
+    path.write_text(agreeing() + OWN_KEYS, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"keys: SCP11 agrees on its keys"):
+        products.load(path)
