@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from hardware.gp.commands import MODULES
 from hardware.iso7816 import Command, Response
 from hardware.trace import meanings
 from hardware.trace.details import Detail, cplc, tree
@@ -11,6 +12,8 @@ from hardware.trace.requests import states
 from hardware.trace.tags import SCP03_OPTIONS
 
 CPLC_TAG: Final = 0x9F7F
+TLV_FORM: Final = 0x02
+"""Bit of P2 of GET STATUS."""
 S16: Final = 0x01
 """Bit of i in SCP03: challenges and cryptograms of 16 bytes."""
 
@@ -33,6 +36,20 @@ def details(command: Command, response: Response) -> Iterator[Detail]:
 
 def _tree(command: Command, shown: Cells) -> Iterator[Detail]:
     yield from tree(shown, states(command))
+
+
+def _status(command: Command, shown: Cells) -> Iterator[Detail]:
+    """Yield registry entries, in the deprecated form as well (GPCS 2.1.1, 9.4.3.1)."""
+    if command.p2 & TLV_FORM:
+        yield from tree(shown, states(command))
+        return
+    reader = Reader(shown)
+    while reader.left:
+        aid, state, privileges = reader.take(reader.number()), reader.number(), reader.take(1)
+        words = f"{state:02X} {meanings.state(state, states(command))}".rstrip()
+        yield Detail(text(aid), f"{words}, privileges {text(privileges)}")
+        for _ in range(reader.number() if command.p1 == MODULES else 0):
+            yield Detail("module", text(reader.take(reader.number())), 1)
 
 
 def _objects(command: Command, shown: Cells) -> Iterator[Detail]:
@@ -103,6 +120,6 @@ ANSWERS: Final[Mapping[tuple[bool, int], Callable[[Command, Cells], Iterator[Det
     (True, 0xE4): _receipt,
     (True, 0xE6): _receipt,
     (True, 0xE8): _receipt,
-    (True, 0xF2): _tree,
+    (True, 0xF2): _status,
 }
 """By whether CLA is proprietary, and INS."""

@@ -27,6 +27,8 @@ from hardware.trace.tags import (
 
 MORE_OR_LAST: Final = 0x80
 SECURE: Final = 0x04
+KEYS: Final = frozenset({0xD0, 0xD2})
+"""Tags that DELETE begins with where it is about keys (GPCS table 11-24)."""
 
 
 class Request(NamedTuple):
@@ -107,7 +109,7 @@ def _install(command: Command) -> str:
 
 def _installed(command: Command, shown: Cells) -> Iterator[Detail]:
     reader, empty = Reader(shown), list[str]()
-    for name in INSTALL_FIELDS.get(command.p1, ()):
+    for name in INSTALL_FIELDS.get(command.p1 << 8 | command.p2 if command.p2 else command.p1, ()):
         value = reader.lv()
         if value:
             yield from _field(name or "not to be given", value)
@@ -171,6 +173,8 @@ def _tag(command: Command) -> str:
 
 
 def _deleted(command: Command) -> str:
+    if KEYS.intersection(asked(command)[:1]):
+        return "keys"
     return "with what was made from it" if command.p2 & MORE_OR_LAST else "alone"
 
 

@@ -19,7 +19,7 @@ TAGS: Final[Mapping[int, str]] = {
     0xC9: "application parameters", 0xCA: "parameters of TS 102 226", 0xCC: "security domain", 0xCE: "load file version",
     0xCF: "diversification data", 0xD0: "key identifier", 0xD2: "key version number", 0xD3: "initial chaining value",
     0xD4: "ciphered load file data block", 0xE0: "key information", 0xE2: "DAP block", 0xE3: "registry entry",
-    0xEA: "parameters of TS 102 226", 0xEF: "system parameters", 0xFF21: "card resources",
+    0x9E: "token", 0xEA: "parameters of TS 102 226", 0xEF: "system parameters", 0xFF21: "card resources",
 }  # fmt: skip
 UNDER: Final[Mapping[int, Mapping[int, str]]] = {
     0x61: {0xC4: "load file"},
@@ -48,10 +48,12 @@ CPLC: Final = (
 )  # fmt: skip
 """The fields of 9F7F: of what, what, and how many bytes."""
 DGIS: Final[Mapping[int, str]] = {
-    0x0062: "file structure", 0x0070: "security domain data", 0x00CF: "key diversification data",
+    0x0062: "file structure", 0x0070: "security domain data", 0x00B9: "descriptions of keys",
+    0x00CF: "key diversification data",
     0x3000: "application internal data", 0x3001: "application internal data", 0x7F01: "check values of the key set",
     0x8000: "symmetric keys", 0x8010: "reference PIN block", 0x8101: "ICC private exponent",
-    0x8102: "PIN private exponent", 0x8103: "ICC modulus", 0x8104: "PIN modulus", 0x8F01: "key set",
+    0x8102: "PIN private exponent", 0x8103: "ICC modulus", 0x8104: "PIN modulus",
+    0x8113: "security domain key", 0x8F01: "key set",
     0x9000: "key check values", 0x9010: "PIN try counter and limit", 0x9102: "answer to SELECT",
     0x9103: "answer to SELECT", 0x9104: "answer to GET PROCESSING OPTIONS",
     **{crt: f"ICC key, CRT part {crt & 0xF}" for crt in range(0x8201, 0x8206)},
@@ -111,8 +113,10 @@ INSTALL_FIELDS: Final[Mapping[int, tuple[str, ...]]] = {
     0x10: ("security domain", "", "application", "", "parameters", "token"),
     0x20: ("", "", "application", "", "", ""),
     0x40: ("security domain", "", "application", "privileges", "parameters", "token"),
+    0x0E01: ("load file", "security domain", "load file hash", "parameters", "token"),
+    0x0E03: ("load file", "module", "application", "privileges", "parameters", "token"),
 }
-"""The fields of INSTALL by P1 without b8; an unnamed one is always empty."""
+"""The fields of INSTALL by P1 without b8, of three in one by P1 and P2; an unnamed one is always empty."""
 INSTALL_KINDS: Final = (
     (0x02, "load"), (0x04, "install"), (0x08, "make selectable"), (0x10, "extradition"), (0x20, "personalization"),
     (0x40, "registry update"),

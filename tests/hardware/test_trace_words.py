@@ -189,6 +189,12 @@ REQUESTS = [
      ["for registry update", "application  " + PUBLIC, "privileges   10 card lock",
       "(empty)      security domain, parameters, token"]),
     ("80E60E00" + "0101", ["for load, install, make selectable", "data  0101"]),
+    ("80E60E01" + "07" + PUBLIC + "00000000",
+     ["for load, install, make selectable", "load file  " + PUBLIC,
+      "(empty)    security domain, load file hash, parameters, token"]),
+    ("80E60E03" + "0000" + "07" + PUBLIC + "000000",
+     ["for load, install, make selectable", "application  " + PUBLIC,
+      "(empty)      load file, module, privileges, parameters, token"]),
     ("80E602000A" + PUBLIC, ["for load", "data  0A" + PUBLIC]),
     ("80E80000" + "E2094F03A00000C302ABCD" + "C481AA" + "00" * 20,
      ["block 0, more follow", "E2 DAP block             9 bytes", "C4 load file data block  170 bytes",
@@ -201,7 +207,7 @@ REQUESTS = [
     ("80CA00C1", ["tag C1 sequence counter"]),
     ("80CA1234", ["tag 1234"]),
     ("80E40080" + "4F07" + PUBLIC, ["with what was made from it", "4F AID  " + PUBLIC]),
-    ("80E40000" + "D00101D20120", ["alone", "D0 key identifier      01", "D2 key version number  20"]),
+    ("80E40000" + "D00101D20120", ["keys", "D0 key identifier      01", "D2 key version number  20"]),
     ("80D82081" + "30" + "8010" + "AB" * 16, ["into key set 20, from key identifier 01 on, several keys",
                                              "new key set  30", "keys         18 bytes (masked)"]),
     ("80D80001" + "30", ["a new key set, from key identifier 01 on", "new key set  30", "keys         0 bytes (masked)"]),
@@ -237,6 +243,11 @@ ANSWERS = [
     ("80F22002", "E3154F06A000000004019F700101CE0201008403A00000", [
         "E3 registry entry", "  4F AID                 A00000000401", "  9F70 life cycle state  01 LOADED",
         "  CE load file version   0100", "  84 module              A00000"]),
+    ("80F24000", "07" + PUBLIC + "8710" + "05A0000000040700", [
+        "A0000000041010  87 LOCKED, before SELECTABLE, privileges 10", "A000000004      07 SELECTABLE, privileges 00"]),
+    ("80F21001", "05A0000000040100" + "02" + "07" + PUBLIC + "05A000000005", [
+        "A000000004  01 LOADED, privileges 00", "  module    A0000000041010", "  module    A000000005"]),
+    ("80F24000", "07" + PUBLIC, ["data  07" + PUBLIC]),
     ("80F28002", "E3079F700102C50112", ["E3 registry entry", "  9F70 life cycle state  02 unknown state",
                                         "  C5 privileges          12 card lock, CVM management"]),
     ("80CA00E0", "E010C00401208010C0080220881088108810", [
