@@ -48,8 +48,10 @@ def load(
 ) -> Dialogue[Receipt | None]:  # fmt: skip
     """Load *file* through *domain* in one run: a refusal ends the session. Raises CardError, AuthenticationError.
 
-    blocks: file.load_blocks, with its DAP blocks; digest: its hash, which DAP blocks and tokens need.
+    blocks: file.load_blocks, with its DAP blocks; digest: its hash, which DAP blocks and tokens need, else ValueError.
     """
+    if authority.token and not digest:
+        raise ValueError("a load token signs the load file's hash, so the hash must be given")
     announced = authority.asked(commands.install_for_load(file.aid, domain, digest, parameters))
     response = yield announced, *loads(blocks)
     return authority.answered(response.data, file.aid, domain)
@@ -108,7 +110,10 @@ def extradite(aid: AID, origin: AID, domain: AID, *, authority: Authority = OWN)
 def update(
     aid: AID, *, domain: AID | bytes = b"", privileges: bytes = b"", settings: bytes = b"", authority: Authority = OWN
 ) -> Dialogue[Receipt | None]:
-    """Give *aid* other privileges, another domain or other settings; what is empty stays. Raises CardError."""
+    """Give *aid* other privileges, another domain or other settings; what is empty stays. Raises CardError.
+
+    Its receipt is taken to sign the fields of the command; no published value has confirmed that yet.
+    """
     command = commands.install_for_registry_update(aid, security_domain=domain, privileges=privileges, parameters=settings)
     response = yield authority.asked(command)
     return authority.answered(response.data, domain, aid, privileges, settings)

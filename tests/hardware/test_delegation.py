@@ -23,6 +23,7 @@ FILE = loadfile.parse(caps.CAP)
 PACKAGE, MODULE, INSTANCE = AID(caps.PACKAGE), AID(caps.MODULE), AID(caps.INSTANCE)
 DOMAIN, OTHER = AID(bytes.fromhex("D276000005AA01")), AID(bytes.fromhex("D276000005AA02"))
 NONE = b"\0"
+DIGEST = FILE.hash("sha256")
 DELEGATED, WITH_DAP, MANDATED = b"\xa0\0\0", b"\xc0\0\0", b"\xc1\0\0"
 MASTER, RECEIPTS = KeyId("2B01"), KeyId("2B71")
 TOKEN_SET, RECEIPT_SET, DAP_SET = 0x70, 0x71, 0x73
@@ -224,7 +225,7 @@ def test_receipt_carries_the_card_s_own_data(issuer: Issuer) -> None:
     bench = issuer.bench
     bench.do(_send(commands.store_data(bytes.fromhex("42031122334502AABB"), 0, 0x10, last=True)))
     by = delegated(issuer)
-    found = bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), authority=by))
+    found = bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), digest=DIGEST, authority=by))
     assert found is not None
     assert found.unique == bytes.fromhex("112233AABB")
 
@@ -235,7 +236,7 @@ def test_wrong_or_missing_token_changes_nothing(issuer: Issuer) -> None:
     assert by.token is not None
     sign = by.token
     stranger = signatures.sign(issuer.store, issuer.key("RSA-2048", "2B99"))
-    bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), authority=by))
+    bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), digest=DIGEST, authority=by))
     made = content.install(PACKAGE, MODULE, INSTANCE, NONE, Install(), authority=Authority())
     refused(bench, made, 0x6985)
     wrong: list[Callable[[bytes], bytes]] = [
@@ -257,7 +258,7 @@ def test_wrong_or_missing_token_changes_nothing(issuer: Issuer) -> None:
 def test_token_is_good_for_its_own_command_alone(issuer: Issuer) -> None:
     """A token that allowed one application doesn't allow another."""
     bench, by = issuer.bench, delegated(issuer)
-    bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), authority=by))
+    bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), digest=DIGEST, authority=by))
     command = commands.install_for_install(PACKAGE, MODULE, INSTANCE, NONE, bytes(Install()))
     assert by.token is not None
     token = by.token(tokens.message(command))
@@ -266,12 +267,21 @@ def test_token_is_good_for_its_own_command_alone(issuer: Issuer) -> None:
     bench.do(_send(tokens.signed(command, lambda _message: token)))
 
 
+def test_load_token_needs_the_hash(issuer: Issuer) -> None:
+    """It would allow any code under that AID: the host doesn't ask for it, and the card doesn't take it."""
+    bench, by = issuer.bench, delegated(issuer)
+    with pytest.raises(ValueError, match="hash must be given"):
+        bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), authority=by))
+    assert by.token is not None
+    refused(bench, _send(tokens.signed(commands.install_for_load(PACKAGE, DOMAIN), by.token)), 0x6A80)
+
+
 def test_card_without_a_token_key_delegates_nothing(issuer: Issuer) -> None:
     """6985 whatever the token says."""
     issuer.domain(DELEGATED)
     issuer.bench.open(DOMAIN)
     by = Authority(token=signatures.sign(issuer.store, issuer.key("AES-128", "2B70")))
-    refused(issuer.bench, content.load(FILE, DOMAIN, FILE.load_blocks(239), authority=by), 0x6985)
+    refused(issuer.bench, content.load(FILE, DOMAIN, FILE.load_blocks(239), digest=DIGEST, authority=by), 0x6985)
 
 
 def test_false_or_missing_receipt_is_found_out(issuer: Issuer) -> None:
@@ -279,7 +289,7 @@ def test_false_or_missing_receipt_is_found_out(issuer: Issuer) -> None:
     bench, by = issuer.bench, delegated(issuer)
     stranger = signatures.verify(issuer.store, issuer.key("AES-256", "2B99"))
     with pytest.raises(AuthenticationError, match="receipt does not verify"):
-        bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), authority=replace(by, receipt=stranger)))
+        bench.do(content.load(FILE, DOMAIN, FILE.load_blocks(239), digest=DIGEST, authority=replace(by, receipt=stranger)))
     found = bench.do(content.install(PACKAGE, MODULE, INSTANCE, NONE, Install(), authority=by))
     assert by.receipt is not None
     tokens.check(found, (PACKAGE, INSTANCE), by.receipt)

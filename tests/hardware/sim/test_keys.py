@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from hardware import crypto
-from hardware.sim.blank import shipped
+from hardware.sim.blank import Blank, shipped
+from hardware.sim.card import Card
+from hardware.sim.eeprom import Eeprom, Json
 from tests.hardware.sim import caps
-from tests.hardware.sim.conftest import MakeHost
+from tests.hardware.sim.conftest import MakeHost, fixed
 from tests.hardware.sim.host import Host, apdu, lvs
 
 KEY = bytes.fromhex("0F0E0D0C0B0A09080706050403020100")
@@ -137,3 +139,29 @@ def test_each_domain_counts_for_itself(make: MakeHost) -> None:
     host.open(kvn=0x31)
     assert host.sw("80E40000", b"\xd2\x01\x20") == 0x9000
     assert host.status(apdu("80502000", bytes(8))) == 0x6A88
+
+
+@pytest.mark.parametrize(
+    ("kind", "spent", "sw"),
+    [
+        ("payment-scp02", {"scp/sequence": 0xFFFF}, 0x6985), ("export-scp03", {"scp/sequence": 0xFFFFFF}, 0x6985),
+        ("payment-scp02", {"scp/failures": 10}, 0x6983), ("export-scp03", {"scp/failures": 10}, 0x6983),
+    ],
+)  # fmt: skip
+def test_spent_key_set_opens_nothing_another_does(kind: str, spent: dict[str, Json], sw: int) -> None:
+    """An exhausted sequence counter, or no tries left, is the end of one key set; its keys can still be replaced."""
+    blank = shipped(kind)
+    chip = Card(blank, Eeprom(spent), fixed)
+    other = Card(blank, Eeprom({**spent, **_second_set(blank)}), fixed)
+    first, second = (f"8050{kvn:02X}00" for kvn in (blank.kvn, 0x31))
+    assert chip.transmit(apdu(first, bytes(8)))[0] == sw.to_bytes(2, "big")
+    assert chip.transmit(apdu(second, bytes(8)))[0] == b"\x6a\x88"
+    assert other.transmit(apdu(second, bytes(8)))[0][-2:] == b"\x90\0"
+    assert other.transmit(apdu(first, bytes(8)))[0] == sw.to_bytes(2, "big")
+
+
+def _second_set(blank: Blank) -> dict[str, Json]:
+    kind = {2: "80", 3: "88"}[blank.scp]
+    part: Json = {"parts": [kind + KEY.hex().upper()], "extended": False, "usage": "", "access": ""}
+    names = (f"key/{blank.isd_aid.hex().upper()}/{kvn:02X}/0{kid}" for kvn in (blank.kvn, 0x31) for kid in (1, 2, 3))
+    return {"isd/keyed": True, **dict.fromkeys(names, part)}
