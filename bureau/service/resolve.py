@@ -9,7 +9,7 @@ from bureau.models import BatchId
 from bureau.service import bench
 from bureau.service.encode import prepare, reached
 from bureau.service.plant import Plant
-from bureau.service.press import Press, Work
+from bureau.service.press import SEED, Press, Work
 from hardware.crypto import random_bytes
 from hardware.encoders import Tray
 from hardware.encoders.pcsc.desk import Desk
@@ -53,7 +53,8 @@ def resolve(plant: Plant, found: Suspect, desk: Desk, actor: str) -> BatchId | N
 
 def _opened(plant: Plant, work: Work, found: Suspect, desk: Desk) -> Press:
     """Open a channel to the chip; raises NotAllowedError where it isn't the one that the suspect card is on."""
-    press = Press(replace(work, host_challenge=random_bytes(8)), plant.keystore, desk.transmit, lambda _phase: None)
+    fresh = replace(work, host_challenge=random_bytes(16), seed=random_bytes(SEED))
+    press = Press(fresh, plant.keystore, desk.transmit, lambda _phase: None)
     identity = press.open()
     value = identity.value.hex().upper()
     if (identity.kind, value) != (found.identity_type, found.identity):
