@@ -531,6 +531,14 @@ def test_transport_keys_give_way_to_the_card_s_own(
     assert (held[APP + "state"], held[APP + "dgi/8010"]) == ("0F", PIN * 2)
 
 
+def test_card_that_says_its_channel_says_it_of_its_own_keys_too(station: MakeStation, keystore: SoftKeyStore) -> None:
+    """Asked again for the new set, while the old one is still there."""
+    at = station()
+    press(at, keystore, product=replace(with_keys(SCP02), scp=None, i=None))
+    assert at.names.count("GET DATA 00E0") == 2
+    assert {key.split("/")[2] for key in at.memory() if key.startswith("key/")} == {"40"}
+
+
 def test_finished_card_is_proved_through_its_own_keys(station: MakeStation, keystore: SoftKeyStore) -> None:
     """The transport keys open it no more."""
     at = station()
