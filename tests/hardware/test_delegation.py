@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hardware.diversification import recipe
 from hardware.errors import AuthenticationError, CardError, ProtocolError
@@ -144,6 +145,19 @@ def test_dap_block_needs_hash_and_its_own_domain(issuer: Issuer) -> None:
     other = signatures.dap(DOMAIN, FILE.hash("sha1"), sign)
     refused(bench, content.load(FILE, DOMAIN, FILE.load_blocks(239, [other]), digest=digest), 0x6A80)
     bench.do(content.load(FILE, bench.isd, FILE.load_blocks(239)))  # not for the domain, so not its business
+
+
+def test_signature_in_der_is_not_a_card_s(issuer: Issuer) -> None:
+    """A card takes r and s, each as long as a coordinate (GPCS B.4), whatever a certificate may have."""
+    bench, key = issuer.bench, issuer.key("P-256", "2B73")
+    issuer.domain(WITH_DAP)
+    bench.open(DOMAIN, extended=True)
+    issuer.give(key, DAP_SET)
+    bench.open(extended=True)
+    dap = signatures.dap(DOMAIN, DIGEST, signatures.sign(issuer.store, key))
+    r, s = (int.from_bytes(half, "big") for half in (dap.signature[:32], dap.signature[32:]))
+    coded = replace(dap, signature=encode_dss_signature(r, s))
+    refused(bench, content.load(FILE, DOMAIN, FILE.load_blocks(239, [coded]), digest=DIGEST), 0x6A80)
 
 
 def test_mandated_dap_verification_sees_every_load(issuer: Issuer) -> None:
