@@ -12,6 +12,7 @@ import click
 from bureau.cli.bench import fewest, ground, host, machine, submission, utilisation
 from bureau.cli.bench.measures import Measure
 from bureau.cli.output import as_json, details, listing, note
+from bureau.errors import BureauError
 from bureau.service.plant import Plant
 from config import logging, settings
 
@@ -85,7 +86,10 @@ def _utilisation(quick: bool) -> list[Measure]:
     with ground.ground(max(fleets), seconds) as plant, utilisation.fleet(plant) as fleet:
         for size, each in fleets.items():
             fleet.grow(size)
-            rows.append(utilisation.measure([fleet.run(f"U{size}R{run}", each, seconds) for run in range(RUNS)]))
+            try:
+                rows.append(utilisation.measure([fleet.run(f"U{size}R{run}", each, seconds) for run in range(RUNS)]))
+            except BureauError as fault:  # the other numbers are still worth having
+                rows.append(utilisation.failed(size, str(fault)))
     return rows
 
 

@@ -103,6 +103,13 @@ def fleet(plant: Plant) -> Iterator[Fleet]:
         yield Fleet(plant, bureau)
 
 
+def failed(size: int, why: str) -> Measure:
+    """Return that so many encoders didn't make their job."""
+    return Measure(
+        part=PART, what=f"{size} encoders", value=0.0, unit="%", goal=GOALS.get(size), more=True, remark=f"failed: {why}"
+    )
+
+
 def measure(runs: list[Run]) -> Measure:
     """Return the worst of some *runs* with as many encoders."""
     worst, size = min(run.utilisation for run in runs), runs[0].encoders
