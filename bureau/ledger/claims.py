@@ -213,11 +213,6 @@ def abandon(
         return AttemptOutcome.UNKNOWN
 
 
-def mute(ledger: Ledger, claim: Claim, cause: str, position: int | None, now: datetime) -> None:
-    """Put an unwritten record back whose blank never answered. Raises FenceError."""
-    give_back(ledger, claim, cause, position, now, outcome=AttemptOutcome.MUTE)
-
-
 def extend(ledger: Ledger, claim: Claim, now: datetime, lease: timedelta) -> None:
     """Let the lease end *lease* from *now*; raises FenceError, also for a lease that ended before anything was written."""
     with ledger.write(claim.encoder, now, alone=False) as tx:

@@ -259,6 +259,11 @@ def finish(
     return claims.settle(ledger, claim, state, outcome, NOW, cause=None if state is CardState.GOOD else "trial")
 
 
+def mute(ledger: Ledger, claim: Claim, position: int, now: datetime = NOW) -> None:
+    """Let the blank in hand never have answered."""
+    claims.give_back(ledger, claim, "no ATR", position, now, outcome=AttemptOutcome.MUTE)
+
+
 def make(ledger: Ledger, chip: str, encoder: EncoderId = SIM1) -> Claim:
     """Make one good card on *chip*."""
     claim = take(ledger, encoder)

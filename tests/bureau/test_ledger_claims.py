@@ -41,6 +41,7 @@ from tests.bureau.ledgers import (
     lot,
     machine,
     make,
+    mute,
     open_encoder,
     opened,
     put,
@@ -210,7 +211,7 @@ def test_a_mute_blank_is_counted_as_mute(ledger: Ledger) -> None:
     """It never answered; the record is ready again."""
     submit(ledger, "A", job("1", lot(1)))
     claim = take(ledger)
-    claims.mute(ledger, claim, "no ATR", 7, NOW)
+    mute(ledger, claim, 7)
     assert [each.outcome for each in _attempts(ledger, claim)] == [AttemptOutcome.MUTE]
     assert state(ledger, claim.card) is CardState.READY
 
@@ -219,7 +220,7 @@ def test_a_record_that_came_back_three_times_is_held(ledger: Ledger) -> None:
     """Unwritten, by any mix of causes; the other records go on."""
     submit(ledger, "A", job("1", lot(2)))
     claims.give_back(ledger, take(ledger), "key", 1, NOW)
-    claims.mute(ledger, take(ledger), "no ATR", 2, NOW)
+    mute(ledger, take(ledger), 2)
     third = take(ledger)
     reaping.reap(ledger, LATER)
     assert state(ledger, third.card) is CardState.READY
@@ -326,7 +327,7 @@ def test_what_was_begun_isnt_given_back(ledger: Ledger) -> None:
     with pytest.raises(NotAllowedError):
         claims.give_back(ledger, claim, "x", 1, NOW)
     with pytest.raises(NotAllowedError):
-        claims.mute(ledger, claim, "x", 1, NOW)
+        mute(ledger, claim, 1)
     with pytest.raises(NotAllowedError):
         claims.unclaim(ledger, claim, NOW)
     with pytest.raises(NotAllowedError):
@@ -339,7 +340,7 @@ def _zombie(ledger: Ledger, claim: Claim) -> None:
     late: list[Callable[[], object]] = [
         partial(claims.unclaim, ledger, claim, NOW),
         partial(claims.give_back, ledger, claim, "zombie", 9, NOW, hold=True),
-        partial(claims.mute, ledger, claim, "zombie", 9, NOW),
+        partial(mute, ledger, claim, 9),
         partial(claims.extend, ledger, claim, NOW, LEASE),
         partial(write, ledger, claim, "DEAD"),
         partial(claims.verifying, ledger, claim, NOW, LEASE),

@@ -21,6 +21,7 @@ from tests.bureau.ledgers import (
     job,
     lot,
     make,
+    mute,
     open_encoder,
     opened,
     put,
@@ -77,7 +78,7 @@ def test_both_balances_name_everything(ledger: Ledger) -> None:
     """Returned, mute, spoiled, unknown and good plastic; good, open and scrapped records."""
     submit(ledger, "A", job("1", lot(4)))
     claims.give_back(ledger, take(ledger), "ATR", 1, NOW)
-    claims.mute(ledger, take(ledger), "no ATR", 2, NOW)
+    mute(ledger, take(ledger), 2)
     make(ledger, "AA")
     for chip, end, outcome in (
         ("AB", CardState.REJECTED, AttemptOutcome.SPOILED),

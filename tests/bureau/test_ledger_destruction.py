@@ -12,7 +12,7 @@ from bureau.ledger.ledger import Ledger
 from bureau.models import AttemptOutcome, CardState, JobId, RequestId
 from tests.bureau.deciding import approve as approve_other
 from tests.bureau.deciding import ask, fail, requeue, scrap, staffed
-from tests.bureau.ledgers import NOW, job, lot, make, submit, take
+from tests.bureau.ledgers import NOW, job, lot, make, mute, submit, take
 
 STOCK = "PLASTIC"
 
@@ -30,7 +30,7 @@ def number(ledger: Ledger) -> JobId:
     make(ledger, "AA")
     fail(ledger, CardState.REJECTED, "AB")
     fail(ledger, CardState.SUSPECT, "AC")
-    claims.mute(ledger, take(ledger), "no ATR", 4, NOW)
+    mute(ledger, take(ledger), 4)
     claims.give_back(ledger, take(ledger), "wrong card", 5, NOW)
     return number
 

@@ -37,6 +37,7 @@ from tests.bureau.ledgers import (
     lot,
     machine,
     make,
+    mute,
     open_encoder,
     opened,
     submit,
@@ -70,7 +71,7 @@ def _end(ledger: Ledger, outcome: AttemptOutcome, chip: str, encoder: EncoderId 
     """Let one card of the lot end so, and its encoder go on whatever it did wrong before."""
     claim = take(ledger, encoder, now)
     if outcome is AttemptOutcome.MUTE:
-        claims.mute(ledger, claim, "no ATR", 1, now)
+        mute(ledger, claim, 1, now)
     elif outcome is AttemptOutcome.RETURNED:
         claims.give_back(ledger, claim, "wrong ATR", 1, now)
     else:

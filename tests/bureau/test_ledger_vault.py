@@ -24,6 +24,7 @@ from tests.bureau.ledgers import (
     lot,
     machine,
     make,
+    mute,
     open_encoder,
     opened,
     submit,
@@ -156,7 +157,7 @@ def test_a_blank_that_comes_back_untouched_is_left_on_its_encoder(ledger: Ledger
     assert left() == 8
     reaping.reap(ledger, LATER)
     assert left() == 9
-    claims.mute(ledger, take(ledger), "no ATR", 3, NOW)
+    mute(ledger, take(ledger), 3)
     assert left() == 8
     for chip, state, outcome in (
         ("AA", CardState.REJECTED, AttemptOutcome.SPOILED),

@@ -46,6 +46,7 @@ from tests.bureau.ledgers import (
     lot,
     machine,
     make,
+    mute,
     open_encoder,
     opened,
     pin,
@@ -371,7 +372,7 @@ def test_results_stream_in_file_order_with_all_plastic_consumed(ledger: Ledger, 
     monkeypatch.setattr(results, "PAGE", 2)
     open_encoder(ledger, SIM1)
     submit(ledger, "A", job("1", lot(2), lot(1)), job("2", lot(2), priority=1))
-    claims.mute(ledger, take(ledger), "no ATR", 1, NOW)
+    mute(ledger, take(ledger), 1)
     claims.give_back(ledger, take(ledger), "ATR", 2, NOW)
     claim = take(ledger)
     write(ledger, claim, "AA")
