@@ -10,7 +10,7 @@ from typing import Final
 
 from hardware.crypto import random_bytes
 from hardware.diversification import recipe
-from hardware.errors import AuthenticationError, CardError, PlanError, ReadBackError, WrongCard
+from hardware.errors import AuthenticationError, CardError, LostCard, PlanError, ReadBackError
 from hardware.gp import commands, identity, registry
 from hardware.gp.choice import choose
 from hardware.gp.identity import Identity
@@ -156,7 +156,7 @@ class Press:
         run(self._secured(rotation.put(wrapped, self._channel.WRAP)), gate)
         self._work = replace(self._work, product=product, host_challenge=self._work.own_challenge)
         if self.open() != chip:
-            raise WrongCard("another chip answers with the new keys than the one that took them")
+            raise LostCard("another chip answers with the new keys than the one that took them")
         self._enter(f"delete transport key set {rotation.transport:02X}")
         run(self._secured(rotation.retire()), gate)
 

@@ -15,6 +15,7 @@ from hardware.errors import (
     AuthenticationError,
     CardError,
     KeyStoreError,
+    LostCard,
     MuteCard,
     PlanError,
     ProtocolError,
@@ -581,6 +582,26 @@ def _wraps_other_keys(wrap: Callable[..., Wrapped]) -> Callable[..., Wrapped]:
         return wrap(store, Static(card=replace(key.card, master=dek.card.master), base=key.base), dek)
 
     return wrapped
+
+
+def test_chip_that_is_swapped_after_it_took_the_keys_is_lost(
+    station: MakeStation, keystore: SoftKeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows any more what becomes of it, and the one that answers in its place loses no key."""
+    at = station()
+    transmit = at.transmit
+
+    def swapping(command: Command) -> Response:
+        response = transmit(command)
+        if command.name == "GET DATA 9F7F" and "PUT KEY" in at.names:
+            return Response(bytes.fromhex("9F7F2A") + bytes(41) + b"\x01", 0x9000)
+        return response
+
+    monkeypatch.setattr(at, "transmit", swapping)
+    with pytest.raises(LostCard, match="another chip"):
+        press(at, keystore, product=with_keys(SCP02))
+    assert at.names[-1] == "GET DATA 9F7F"
+    assert {key.split("/")[2] for key in at.memory() if key.startswith("key/")} == {"20", "40"}
 
 
 def test_check_values_that_are_not_the_keys_end_it(station: MakeStation, keystore: SoftKeyStore) -> None:
