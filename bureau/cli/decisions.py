@@ -6,7 +6,7 @@ from bureau.cli import acting, people, session
 from bureau.cli.output import say
 from bureau.ledger import suspects, views
 from bureau.models import CardId
-from bureau.service import bench, decisions
+from bureau.service import decisions, readers
 from bureau.service.people import Action
 from bureau.service.plant import Plant
 from bureau.service.resolve import check_place, resolve
@@ -87,7 +87,7 @@ def resolve_command(card: str, reader: str, socket: str) -> None:
         suspect = suspects.find(connection, views.find_card(connection, card))
     check_place(plant, suspect)
     name, number = called(reader, socket), suspect.record.card
-    bench.check_reader(plant, name, suspect.record.mode)
+    readers.check_reader(plant, name, suspect.record.mode)
     with desk(name, socket) as its_card:
         closed = resolve(plant, suspect, its_card, actor)
     say(f"card {number} is good after all: chip {suspect.identity} holds its record. Put it to the good ones")

@@ -7,7 +7,7 @@ from bureau.errors import NotAllowedError
 from bureau.ledger import claims, traces
 from bureau.ledger.traces import Kept
 from bureau.models import SealedCard
-from bureau.service import bench
+from bureau.service import readers
 from bureau.service.encode import prepare
 from bureau.service.plant import Plant
 from bureau.service.press import Press
@@ -31,7 +31,7 @@ def refuse(plant: Plant, record: SealedCard, reader: str) -> None:
     """Raise NotAllowedError for a production record, and for a reader that production uses or whose encoder may take it."""
     if record.mode is Mode.PRODUCTION:
         raise NotAllowedError(f"card {record.card} is a production card", "Only test jobs are replayed.")
-    bench.check_reader(plant, reader, Mode.TEST)
+    readers.check_reader(plant, reader, Mode.TEST)
 
 
 class Replay:
@@ -54,7 +54,7 @@ class Replay:
         """Find the card's product and its keys; raises BureauError, HardwareError."""
         self._plant, self._kept, self._desk, self._actor = plant, kept, desk, actor
         self._step, self._seen = step, seen
-        self.product = bench.product(plant, desk, then.product, Mode.TEST)
+        self.product = readers.product(plant, desk, then.product, Mode.TEST)
         self._recorder = Recorder(desk.transmit, time.perf_counter, plant.clock)
         self._press = Press(prepare(plant, self.product, kept.record), plant.keystore, self._transmit, self._recorder.enter)
         self.begun = False
@@ -104,7 +104,7 @@ class Replay:
         chip = _hex(self._press.results.identity)
         traces.replayed(plant.ledger, kept.record.card, kept.number, reader, chip, self._actor, plant.clock())
         self.begun = True
-        bench.leave(plant, reader, Tray.REJECT)
+        readers.leave(plant, reader, Tray.REJECT)
 
 
 def _hex(identity: Identity) -> str:

@@ -6,7 +6,7 @@ from bureau.errors import NotAllowedError
 from bureau.ledger import encoders, suspects
 from bureau.ledger.suspects import Suspect
 from bureau.models import BatchId
-from bureau.service import bench
+from bureau.service import readers
 from bureau.service.encode import prepare, reached
 from bureau.service.plant import Plant
 from bureau.service.press import SEED, Press, Work
@@ -37,7 +37,7 @@ def resolve(plant: Plant, found: Suspect, desk: Desk, actor: str) -> BatchId | N
     """
     work = _work(plant, found, desk)
     press = _opened(plant, work, found, desk)
-    bench.leave(plant, desk.reader, Tray.REJECT)
+    readers.leave(plant, desk.reader, Tray.REJECT)
     try:
         press.prove()
     except (ReadBackError, CardError, PlanError) as missing:
@@ -47,7 +47,7 @@ def resolve(plant: Plant, found: Suspect, desk: Desk, actor: str) -> BatchId | N
     results = press.results
     with plant.ledger.write(actor, plant.clock()) as tx:
         closed = suspects.good(tx, found, reached(work.order, results), results.card_state, desk.reader)
-    bench.leave(plant, desk.reader, Tray.GOOD)
+    readers.leave(plant, desk.reader, Tray.GOOD)
     return closed
 
 
@@ -68,4 +68,4 @@ def _opened(plant: Plant, work: Work, found: Suspect, desk: Desk) -> Press:
 def _work(plant: Plant, found: Suspect, desk: Desk) -> Work:
     with plant.ledger.read() as connection:
         made_as = encoders.machine(connection, found.encoder).product
-    return prepare(plant, bench.product(plant, desk, made_as, found.record.mode).finished(), found.record)
+    return prepare(plant, readers.product(plant, desk, made_as, found.record.mode).finished(), found.record)
