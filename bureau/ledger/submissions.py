@@ -270,13 +270,6 @@ def refused(ledger: Ledger, name: str, sha256: str, errors: int, actor: str, now
         tx.record("refuse", f"file {name}", sha256=sha256, errors=errors)
 
 
-def file_known(ledger: Ledger, sha256: str) -> bool:
-    """Return whether a file of this hash was accepted."""
-    known = select(files.c.id).where(files.c.sha256 == sha256, files.c.accepted_at.is_not(None))
-    with ledger.read() as connection:
-        return connection.execute(known).first() is not None
-
-
 def jobs_of_file(ledger: Ledger, sha256: str) -> tuple[JobId, ...] | None:
     """Return the jobs that a file of this hash became; None if none was accepted."""
     of_file = select(jobs.c.id).join(batches, jobs.c.batch_id == batches.c.id).join(files, batches.c.file_id == files.c.id)

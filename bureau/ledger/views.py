@@ -162,14 +162,6 @@ def list_jobs(
     return [_job_view(row, lots_of[row.id], tallies, open_lots, machines) for row in found]
 
 
-def one_job(connection: Connection, job: JobId) -> JobView:
-    """Return *job*; raises NotFoundError."""
-    found = list_jobs(connection, [job])
-    if not found:
-        raise NotFoundError(f"there is no job {job}", "See `bureau jobs`.")
-    return found[0]
-
-
 def _of_jobs(wanted: Select[*tuple[object, ...]], numbers: Sequence[int], *, every: bool) -> Select[*tuple[object, ...]]:
     return wanted if every else wanted.where(lots.c.job_id.in_(numbers))
 

@@ -228,7 +228,7 @@ def test_a_record_that_came_back_three_times_is_held(ledger: Ledger) -> None:
     assert claims.claim(ledger, SIM1, NOW, LEASE) is None
     with ledger.read() as connection:
         held = views.list_cards(connection, third.job)[0].held
-        assert views.one_job(connection, third.job).waits == ("1 came back 3 times unwritten",)
+        assert views.list_jobs(connection, [third.job])[0].waits == ("1 came back 3 times unwritten",)
     assert held == "came back 3 times unwritten: lease expired"
 
 

@@ -41,7 +41,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def _state(ledger: Ledger, number: JobId) -> JobState:
     with ledger.read() as connection:
-        return views.one_job(connection, number).state
+        return views.list_jobs(connection, [number])[0].state
 
 
 def _balance(ledger: Ledger, number: int = 1) -> Balance:

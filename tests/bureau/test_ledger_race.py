@@ -52,7 +52,7 @@ def test_no_card_is_given_to_two(tmp_path: Path, context: ForkContext | SpawnCon
         told.join_thread()
         assert got == {(f"41{position:04X}", 1): 1 for position in range(RECORDS)}
         with ledger.read() as connection:
-            assert views.one_job(connection, number).state == "closed"
+            assert views.list_jobs(connection, [number])[0].state == "closed"
         assert auditing.verify(ledger, authenticate) is None
 
 

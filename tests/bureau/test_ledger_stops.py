@@ -153,7 +153,7 @@ def test_another_lot_of_the_job_goes_on(ledger: Ledger) -> None:
     write(ledger, in_hand, "AF")
     finish(ledger, in_hand)
     with ledger.read() as connection:
-        assert list(views.one_job(connection, number).stops) == [1]
+        assert list(views.list_jobs(connection, [number])[0].stops) == [1]
         assert stops.stopped(connection, number) == (1,)
 
 
@@ -280,7 +280,7 @@ def test_a_lot_of_one_card_waits_for_its_approval_too(ledger: Ledger) -> None:
     submit(ledger, "A", job("1", lot(1)), first_article=True)
     make(ledger, "AA")
     with ledger.read() as connection:
-        assert views.one_job(connection, JobId(1)).state is JobState.RELEASED
+        assert views.list_jobs(connection, [JobId(1)])[0].state is JobState.RELEASED
     assert stops.release(ledger, LOT, "anna", NOW).closed == BatchId(1)
 
 
@@ -296,7 +296,7 @@ def test_a_job_under_way_has_no_first_article_any_more(ledger: Ledger, made: boo
     with pytest.raises(NotAllowedError, match="none is its first"):
         submissions.release(ledger, number, "carl", NOW, first_article=True)
     with ledger.read() as connection:
-        assert views.one_job(connection, number).state is JobState.HELD
+        assert views.list_jobs(connection, [number])[0].state is JobState.HELD
 
 
 def test_why_says_what_a_first_article_does(ledger: Ledger) -> None:

@@ -61,13 +61,13 @@ def test_an_incoming_file_is_unseen_and_one_commit_makes_it_held(ledger: Ledger)
             submissions.release(ledger, number, "operator", NOW)
         with ledger.read() as connection, pytest.raises(NotFoundError):
             views.find_jobs(connection, str(number))
-    assert not submissions.file_known(ledger, _sha(ledger))
+    assert submissions.jobs_of_file(ledger, _sha(ledger)) is None
     numbers = submissions.finish(ledger, incoming, NOW)
     assert [(each.number, each.state, each.records) for each in _jobs(ledger)] == [
         (numbers[0], JobState.HELD, 2),
         (numbers[1], JobState.HELD, 2),
     ]
-    assert submissions.file_known(ledger, _sha(ledger))
+    assert submissions.jobs_of_file(ledger, _sha(ledger))
 
 
 def _sha(ledger: Ledger) -> str:
@@ -184,7 +184,7 @@ def test_a_refused_file_leaves_an_audit_entry_only(ledger: Ledger) -> None:
     """Who, when, which hash, how many errors."""
     submissions.refused(ledger, "bad.xml", "ab" * 32, 17, "ann", NOW)
     assert not any(_counts(ledger).values())
-    assert not submissions.file_known(ledger, "ab" * 32)
+    assert submissions.jobs_of_file(ledger, "ab" * 32) is None
     with ledger.read() as connection:
         (entry,) = auditing.entries(connection)
     assert (entry.actor, entry.at, entry.action, entry.subject) == ("ann", NOW, "refuse", "file bad.xml")

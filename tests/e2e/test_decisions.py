@@ -107,7 +107,7 @@ def test_a_scrapped_card_closes_the_batch_and_its_issuer_is_answered(bureau: Bur
     assert str(trail.parent) in said
     assert "scrapped" in trail.read_text()
     with bureau.plant.ledger.read() as connection:
-        assert views.one_job(connection, JOB).state is JobState.REPORTED
+        assert views.list_jobs(connection, [JOB])[0].state is JobState.REPORTED
 
 
 def test_the_chip_of_a_suspect_never_becomes_another_card(bureau: Bureau, by: By) -> None:

@@ -75,7 +75,7 @@ def test_a_lot_stops_at_its_share_of_rejects(bureau: Bureau, tmp_path: Path) -> 
     bureau.run("sim2")
     assert [plastic.tray for plastic in bureau.plastics()] == ["reject", "good", "reject", "good", "reject"]
     with bureau.plant.ledger.read() as connection:
-        hold = views.one_job(connection, JOB).stops[1]
+        hold = views.list_jobs(connection, [JOB])[0].stops[1]
     assert (hold.by, hold.reason) == ("sim1", "3 of 5 cards went wrong (60.0 %, more than 5 %)")
     _assert_balanced(bureau)
     stops.release(bureau.plant.ledger, LOT, ACTOR, bureau.plant.clock())

@@ -84,7 +84,7 @@ def test_an_encoder_with_two_stocks_changes_once(bureau: Bureau, tmp_path: Path)
     assert [entry["set"]["stock"] for entry in journal if entry.get("event") == "fed"] == [GOLD] * 4 + [BLUE] * 3
     with bureau.plant.ledger.read() as connection:
         assert [view.stock_changes for view in floor.list_encoders(connection)] == [1]
-        assert [views.one_job(connection, job).stock_changes for job in (first, second)] == [1, 0]
+        assert [views.list_jobs(connection, [job])[0].stock_changes for job in (first, second)] == [1, 0]
 
 
 def test_an_encoder_draws_no_more_than_was_loaded(bureau: Bureau, tmp_path: Path) -> None:
