@@ -1,9 +1,11 @@
 """The databases that a ledger can be in: whoever has a ledger in its arguments runs on each."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from bureau.ledger.ledger import Ledger
 from tests.bureau import ledgers
 from tests.servers import Cluster
 
@@ -41,3 +43,10 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
             yield kind
     else:
         yield kind
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A new ledger that can be written; a file whose tests need more of one says so itself."""
+    with ledgers.opened(tmp_path / "ledger.db") as made:
+        yield made

@@ -1,8 +1,6 @@
 """Accounts: who may be added, what wrong passphrases do, and what the audit log says of it."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, update
@@ -13,15 +11,9 @@ from bureau.ledger import accounts, auditing, requests, schema
 from bureau.ledger.accounts import Account
 from bureau.ledger.ledger import Ledger
 from bureau.models import Role
-from tests.bureau.ledgers import NOW, authenticate, opened
+from tests.bureau.ledgers import NOW, authenticate
 
 SALT, VERIFIER = bytes(range(16)), bytes(range(32))
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def add(ledger: Ledger, name: str, role: Role = Role.SUPERVISOR) -> None:

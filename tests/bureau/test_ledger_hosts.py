@@ -23,13 +23,6 @@ SILENCE = timedelta(seconds=45)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A new ledger that can be written."""
-    with ledgers.opened(tmp_path / "ledger.db") as made:
-        yield made
-
-
-@pytest.fixture
 def second(ledger: Ledger, tmp_path: Path) -> Iterator[Ledger]:
     """The same ledger, opened by another process of another host."""
     other = Ledger(ledgers.url(tmp_path / "ledger.db"))
@@ -127,7 +120,7 @@ def test_a_lost_line_takes_no_card_and_is_open_again_with_its_next_sign(ledger: 
     assert claims.claim(ledger, SIM1, NOW, LEASE) is None
     with ledger.read() as connection:
         assert floor.open_work(connection) == {}
-        assert views.one_job(connection, number).waits == ("all encoders that fit are lost: sim1",)
+        assert views.list_jobs(connection, [number])[0].waits == ("all encoders that fit are lost: sim1",)
         (explained,) = standing.explain(connection, number, NOW, UTC)
     assert explained.why.encoders == {SIM1: "is lost: host plant2 hasn't been heard of since 12:00"}
     hosts.sign(plant_of(ledger, "plant2", tmp_path, NOW + timedelta(minutes=9)), [SIM1])

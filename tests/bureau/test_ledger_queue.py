@@ -1,9 +1,7 @@
 """Jobs held and ranked by people, late lots, encoders that stay with their lot."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -34,17 +32,10 @@ from tests.bureau.ledgers import (
     machine,
     make,
     open_encoder,
-    opened,
     submit,
     take,
     write,
 )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def _claim(ledger: Ledger, now: datetime = NOW) -> claims.Claim | None:

@@ -1,9 +1,7 @@
 """Which cards of a lot are samples, and what becomes of the lot when one fails or is lost."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -13,18 +11,11 @@ from bureau.ledger.claims import Claim
 from bureau.ledger.ledger import Ledger
 from bureau.ledger.schema import jobs, lots
 from bureau.models import AttemptOutcome, CardState, JobId, LotHeader
-from tests.bureau.ledgers import LATER, LEASE, NOW, SIM1, SIM2, finish, job, lot, open_encoder, opened, submit, take, write
+from tests.bureau.ledgers import LATER, LEASE, NOW, SIM1, SIM2, finish, job, lot, open_encoder, submit, take, write
 
 GOOD = (CardState.GOOD, AttemptOutcome.GOOD)
 REJECTED = (CardState.REJECTED, AttemptOutcome.SPOILED)
 SUSPECT = (CardState.SUSPECT, AttemptOutcome.UNKNOWN)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """An empty ledger."""
-    with opened(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def released(ledger: Ledger, risk: int, *headers: LotHeader) -> JobId:

@@ -1,9 +1,7 @@
 """Plastic in the book: received, loaded, drawn by lots, put back, unloaded."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -26,19 +24,12 @@ from tests.bureau.ledgers import (
     make,
     mute,
     open_encoder,
-    opened,
     submit,
     take,
     write,
 )
 
 PLASTIC = "PLASTIC"
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(tmp_path / "ledger.db") as ledger:
-        yield ledger
 
 
 def _received(ledger: Ledger, count: int, stock: str = PLASTIC) -> None:
@@ -118,7 +109,7 @@ def test_a_stock_that_is_used_up_by_the_book_is_given_no_card(ledger: Ledger) ->
     make(ledger, "AA")
     assert _claim(ledger) is None
     with ledger.read() as connection:
-        assert views.one_job(connection, number).waits == ("stock PLASTIC not loaded anywhere",)
+        assert views.list_jobs(connection, [number])[0].waits == ("stock PLASTIC not loaded anywhere",)
         (only,) = standing.explain(connection, number, NOW, UTC)
         assert floor.open_work(connection) == {}
     assert only.why.encoders[SIM1] == "has no blank of PLASTIC left: `bureau stock load sim1 PLASTIC COUNT`"
@@ -238,4 +229,4 @@ def test_an_encoder_shows_how_many_blanks_it_has_left(ledger: Ledger) -> None:
     take(ledger)
     with ledger.read() as connection:
         assert [dict(view.left) for view in floor.list_encoders(connection)] == [{PLASTIC: 2}, {}]
-        assert views.one_job(connection, JobId(1)).waits == ()
+        assert views.list_jobs(connection, [JobId(1)])[0].waits == ()

@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hardware.errors import CardError
 from hardware.gp import commands
 from hardware.iso7816 import AID, Command, Dialogue, Response, T, run
 from hardware.scp import Opening, SecureChannel, channel, secured
@@ -82,3 +85,17 @@ class Bench:
 
 def _one(command: Command) -> Dialogue[Response]:
     return (yield command)
+
+
+def refused(bench: Bench, dialogue: Dialogue[object], sw: int) -> None:
+    """Assert that the card refuses with *sw* and that its memory is as it was, but for a channel's counters; open anew."""
+    before = _kept(bench)
+    with pytest.raises(CardError) as refusal:
+        bench.do(dialogue)
+    assert f"{refusal.value.sw:04X}" == f"{sw:04X}"
+    assert _kept(bench) == before
+    bench.again()  # a refused run has cost the session
+
+
+def _kept(bench: Bench) -> dict[str, Any]:
+    return {key: value for key, value in bench.memory().items() if not key.startswith("scp/") and key != "touched"}

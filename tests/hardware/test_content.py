@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hardware.errors import CardError
 from hardware.gp import commands, content, loadfile, objects, registry
 from hardware.gp.parameters import Install, Load
 from hardware.iso7816 import AID, Command, Dialogue, Response
-from tests.hardware.bench import DOMAIN_FILE, DOMAIN_MODULE, Bench
+from tests.hardware.bench import DOMAIN_FILE, DOMAIN_MODULE, Bench, refused
 from tests.hardware.sim import caps
 
 FILE = loadfile.parse(caps.CAP)
@@ -46,17 +45,6 @@ def installed(bench: Bench, aid: AID = INSTANCE) -> None:
 
 def domain(bench: Bench, aid: AID = DOMAIN, privileges: bytes = b"\x80\0\0") -> None:
     bench.do(content.create_domain(DOMAIN_FILE, DOMAIN_MODULE, aid, privileges))
-
-
-def refused(bench: Bench, dialogue: Dialogue[object], sw: int) -> None:
-    """Assert that the card refuses with *sw* and its memory is as it was; a refused run has cost the session."""
-    before = {key: value for key, value in bench.memory().items() if not key.startswith("scp/")}
-    with pytest.raises(CardError) as refusal:
-        bench.do(dialogue)
-    assert f"{refusal.value.sw:04X}" == f"{sw:04X}"
-    after = {key: value for key, value in bench.memory().items() if not key.startswith("scp/")}
-    assert {**after, "touched": True} == {**before, "touched": True}
-    bench.again()
 
 
 # The load file

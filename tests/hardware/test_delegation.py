@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hardware.diversification import recipe
-from hardware.errors import AuthenticationError, CardError, ProtocolError
+from hardware.errors import AuthenticationError, ProtocolError
 from hardware.gp import commands, content, keyloading, loadfile, objects, signatures, tokens
 from hardware.gp.content import Authority
 from hardware.gp.parameters import Install, Load, Signer
 from hardware.iso7816 import AID, Command, Dialogue, Response
 from hardware.keystores import Algorithm, CardKeys, Dek, KeyId, Mode, Purpose
 from hardware.keystores.soft import SoftKeyStore
-from tests.hardware.bench import DOMAIN_FILE, DOMAIN_MODULE, Bench
+from tests.hardware.bench import DOMAIN_FILE, DOMAIN_MODULE, Bench, refused
 from tests.hardware.sim import caps
 
 FILE = loadfile.parse(caps.CAP)
@@ -98,16 +98,6 @@ def issuer(tmp_path: Path, secrets: Mapping[str, tuple[Algorithm, bytes]]) -> Is
         MASTER, bench.blank.dek, name="", purpose=Purpose.MASTER, algorithm=Algorithm.AES, mode=Mode.TEST
     )  # fmt: skip
     return Issuer(bench, store, secrets)
-
-
-def refused(bench: Bench, dialogue: Dialogue[object], sw: int) -> None:
-    """Assert that the card refuses with *sw* and holds what it held."""
-    before = {key: value for key, value in bench.memory().items() if key.startswith(("app/", "elf/", "isd/"))}
-    with pytest.raises(CardError) as refusal:
-        bench.do(dialogue)
-    assert f"{refusal.value.sw:04X}" == f"{sw:04X}"
-    assert {key: value for key, value in bench.memory().items() if key.startswith(("app/", "elf/", "isd/"))} == before
-    bench.again()
 
 
 # DAP blocks

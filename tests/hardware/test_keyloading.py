@@ -27,7 +27,7 @@ from hardware.keystores import (
     Wrapped,
 )
 from hardware.keystores.soft import SoftKeyStore
-from tests.hardware.bench import DOMAIN_FILE, DOMAIN_MODULE, Bench
+from tests.hardware.bench import DOMAIN_FILE, DOMAIN_MODULE, Bench, refused
 from tests.hardware.replay import replay
 from tests.hardware.secrecy import assert_silent
 from tests.hardware.vectors import Vector, vectors
@@ -105,16 +105,6 @@ def send(command: Command) -> Dialogue[Response]:
 
 
 NEW = dict.fromkeys(("enc", "mac", "dek"), VALUES[OWN])
-
-
-def refused(bench: Bench, dialogue: Dialogue[object], sw: int) -> None:
-    """Assert that the card refuses with *sw* and keeps its keys."""
-    before = {key: value for key, value in bench.memory().items() if key.startswith("key/")}
-    with pytest.raises(CardError) as refusal:
-        bench.do(dialogue)
-    assert f"{refusal.value.sw:04X}" == f"{sw:04X}"
-    assert {key: value for key, value in bench.memory().items() if key.startswith("key/")} == before
-    bench.again()
 
 
 def wrap_of(bench: Bench) -> Wrap:
