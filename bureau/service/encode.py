@@ -47,9 +47,14 @@ def prepare(plant: Plant, product: Product, record: SealedCard) -> Work:
     key = plant.keystore.unwrap(record.wrapped_data_key)
     order = orders.order(unseal(record.sealed, key, record.issuer, record.crn))
     catalog = Shelf.of(plant.ledger, record.profiles).catalog(order, product)
-    challenge, seed = random_bytes(16), random_bytes(SEED)
     return Work(
-        order=order, catalog=catalog, product=product, host_challenge=challenge, seed=seed, today=plant.clock().date()
+        order=order,
+        catalog=catalog,
+        product=product,
+        host_challenge=random_bytes(16),
+        seed=random_bytes(SEED),
+        today=plant.clock().date(),
+        own_challenge=random_bytes(16),
     )
 
 

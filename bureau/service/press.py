@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
-from hardware.crypto import random_bytes
 from hardware.diversification import recipe
 from hardware.errors import AuthenticationError, CardError, LostCard, PlanError, ReadBackError
 from hardware.gp import commands, identity, registry
@@ -69,7 +68,7 @@ class Work:
     """Everything about one card that can be made ready before there is a blank.
 
     seed: SEED drawn bytes, for an ephemeral key where keys are agreed on; certificates are judged by *today*.
-    own_challenge: the host challenge of the channel that proves the card's own keys.
+    own_challenge: the host challenge of the channel that proves the card's own keys, where it gets some.
     """
 
     order: Order
@@ -78,7 +77,7 @@ class Work:
     host_challenge: bytes
     seed: bytes = field(default=b"", repr=False)
     today: date = date.max
-    own_challenge: bytes = field(default_factory=lambda: random_bytes(16))
+    own_challenge: bytes = b""
 
 
 class Press:

@@ -130,7 +130,11 @@ def press(
 
 def ready(at: Station, keystore: SoftKeyStore, given: Order | None = None, product: Product = SCP02) -> Press:
     work = Work(
-        order=given or record(), catalog=catalog(), product=product, host_challenge=bytes.fromhex("1122334455667788")
+        order=given or record(),
+        catalog=catalog(),
+        product=product,
+        host_challenge=bytes.fromhex("1122334455667788"),
+        own_challenge=bytes.fromhex("8877665544332211"),
     )
     return Press(work, keystore, at.transmit, lambda _phase: None)
 
